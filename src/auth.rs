@@ -9,26 +9,31 @@
 //!    [`replay_protection`] selects the replay id, [`revocation`] rejects revoked tokens, [`challenge`] answers endpoint
 //!    verification challenges, and [`strictness`] compares two policies.
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
-//!    [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
+//!    [`message_signature`], [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
-//!    [`encoding`], `jws`, [`client_certificate`]), the keys that verify it ([`keys`], [`secret`], [`issuer`]), and the
+//!    [`encoding`], `jws`, `structured_field`, [`content_digest`], [`client_certificate`], [`proxied_certificate`]), the keys that verify it ([`keys`], [`secret`], [`tenants`], [`issuer`]), and the
 //!    result (`grant`, [`sender`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
 pub mod challenge;
 pub mod claims;
 pub mod client_certificate;
+pub mod content_digest;
 pub mod detached;
 pub mod encoding;
 pub mod explanation;
 mod grant;
 pub mod issuer;
 pub mod json;
+pub mod json_text;
 mod jws;
 pub mod jwt;
 pub mod keys;
 pub mod locator;
+pub mod message_signature;
 pub mod policy;
+pub mod proxied_certificate;
+pub mod quoted;
 mod rejection;
 pub mod replay_protection;
 pub mod request;
@@ -39,6 +44,8 @@ pub mod sender;
 pub mod signature;
 pub mod static_token;
 pub mod strictness;
+mod structured_field;
+pub mod tenants;
 pub mod time;
 
 #[cfg(test)]

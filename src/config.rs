@@ -1,5 +1,5 @@
 //! gateway.yaml → runtime types. [`Sources::read`] reads bytes, [`compile()`] is pure and reports every problem,
-//! [`load`] does both.
+//! [`tenants`] reads the secrets of tenants, and [`load`] does all of this.
 //!
 //! `hookgate check`, the start and every reload use this module; there is no other way to load a configuration.
 
@@ -7,11 +7,13 @@ pub mod compile;
 mod compiled;
 pub mod error;
 pub mod file;
+mod files;
 pub mod presets;
 pub mod reader;
 pub mod renames;
 pub mod revocation;
 pub mod sources;
+pub mod tenants;
 pub mod values;
 pub mod yaml;
 
@@ -19,7 +21,7 @@ use std::path::Path;
 
 pub use compile::compile;
 pub use compiled::{Config, Drain, Handles, ProcessSettings, Window};
-pub use error::ConfigErrors;
+pub use error::{ConfigErrors, Problem};
 pub use file::schema;
 pub use sources::Sources;
 
@@ -28,5 +30,25 @@ pub use sources::Sources;
 /// # Errors
 /// Every problem, with its position.
 pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
-    compile(&Sources::read(path, known)?, known)
+    let mut config = compile(&Sources::read(path, known)?, known)?;
+    read_new_folders(path, &mut config)?;
+    Ok(config)
+}
+
+/// Reads the folders of a configuration that no earlier one has read.
+///
+/// # Errors
+/// A folder that cannot be listed, or has too many tenants.
+pub fn read_new_folders(path: &Path, config: &mut Config) -> Result<(), ConfigErrors> {
+    let mut problems = Vec::new();
+    for (place, folder) in std::mem::take(&mut config.unread_folders) {
+        match folder.refresh(path) {
+            Ok(refreshed) => {
+                let rejected = refreshed.problems.into_iter().map(|message| Problem { message, ..place.clone() });
+                config.rejected_files.extend(rejected);
+            }
+            Err(message) => problems.push(Problem { message, ..place }),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(path.display().to_string(), problems)) }
 }

@@ -112,6 +112,7 @@ fn listening_socket(line: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Protocol;
     use std::net::TcpListener;
 
     fn endpoint(url: &str) -> Endpoint {
@@ -119,7 +120,7 @@ mod tests {
             Some(path) => EndpointAddress::Unix(path.into()),
             None => EndpointAddress::Tcp(url.parse().unwrap()),
         };
-        Endpoint { url: url.to_owned(), address, connect: LOOK_EVERY, keepalive: LOOK_EVERY }
+        Endpoint { url: url.to_owned(), address, connect: LOOK_EVERY, keepalive: LOOK_EVERY, protocol: Protocol::Http1 }
     }
 
     #[test]

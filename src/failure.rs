@@ -4,12 +4,14 @@
 
 mod kinds;
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use crate::auth::Rejection;
 use crate::reason::{Ending, Reason};
 use crate::route::table::Unrouted;
-pub use kinds::{BodyFault, Exhausted, Limited};
+pub use kinds::{BodyFault, Exhausted, Limited, UpstreamFault};
 
 /// Why a request was not forwarded, or why forwarding it failed: a reason, and the facts that its response or the log
 /// states. Includes the cases in which the gateway cannot decide and the sender must retry.
@@ -29,11 +31,19 @@ pub enum Failure {
     RateLimited(Limited),
     /// A concurrency limit is exceeded.
     ConcurrencyLimited(Limited),
+    /// The upstream has sent no valid response.
+    Upstream(UpstreamFault),
 }
 
 impl From<Reason> for Failure {
     fn from(reason: Reason) -> Self {
         Self::Plain(reason)
+    }
+}
+
+impl From<UpstreamFault> for Failure {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
     }
 }
 
@@ -55,6 +65,7 @@ impl Failure {
             Self::TooManyWaitingRequests(_) => Reason::TooManyWaitingRequests,
             Self::RateLimited(_) => Reason::RateLimited,
             Self::ConcurrencyLimited(_) => Reason::ConcurrencyLimited,
+            Self::Upstream(fault) => fault.reason,
         }
     }
 
@@ -94,11 +105,13 @@ impl Failure {
     }
 
     /// The log's field `detail`, where the reason has one.
-    pub const fn detail(&self) -> Option<&'static str> {
+    pub fn detail(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label()),
-            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit),
-            Self::Plain(_) | Self::Unrouted(_) | Self::Rejected(_) => None,
+            Self::BufferFull(exhausted) | Self::TooManyWaitingRequests(exhausted) => Some(exhausted.label().into()),
+            Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit.into()),
+            Self::Upstream(fault) => Some(fault.cause.clone().into_string().into()),
+            Self::Rejected(rejection) => rejection.detail.clone(),
+            Self::Plain(_) | Self::Unrouted(_) => None,
         }
     }
 
@@ -133,6 +146,9 @@ pub const fn is_before_route(reason: Reason) -> bool {
     reason.row().before_route
 }
 
+/// The status of the response to a CORS preflight; any success is one (Fetch standard §4.8).
+pub const PREFLIGHT: StatusCode = StatusCode::NO_CONTENT;
+
 /// The status for a duplicate of a processed event, if that is not an error. A transmitter of security event tokens
 /// knows only one status of success (RFC 8935 §2.2).
 pub const fn acknowledged(secevent: bool) -> StatusCode {
@@ -148,6 +164,11 @@ pub fn is_retried(status: StatusCode) -> bool {
 /// A response with this status may have a `WWW-Authenticate` challenge (RFC 9110 §11.6.1, RFC 6750 §3).
 pub fn may_challenge(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// Whether a response with this status says that a credential is missing or invalid (RFC 9110 §15.5.2).
+pub fn is_unauthorized(status: StatusCode) -> bool {
+    status == StatusCode::UNAUTHORIZED
 }
 
 /// The responses of the admin listener; their statuses are defined here like all others.

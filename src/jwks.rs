@@ -6,6 +6,7 @@
 //! URLs come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
 
 mod cache;
+mod connect;
 mod discovery;
 mod fetch;
 
@@ -23,10 +24,13 @@ use crate::clock::{Clock, UnixTime};
 use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
 use cache::CacheError;
-use fetch::{FetchError, FetchedDocument, Fetcher};
+use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher};
 
 /// Maximum time that a request waits for a fetch because its key is not in the set.
 const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
+const WARN_EVERY: Duration = Duration::from_secs(3600);
 
 /// The remote key sets of the active configuration.
 pub struct Jwks {
@@ -174,12 +178,18 @@ impl Jwks {
         let fetcher = Fetcher::new(settings);
         let mut failures = 0_u32;
         let mut next = self.first_wait(&source.keys);
+        let mut warned = None;
         self.restore(&source.keys).await;
         loop {
+            if settings.access.insecure_http && warned.is_none_or(|at: Instant| at.elapsed() >= WARN_EVERY) {
+                warned = Some(Instant::now());
+                let (issuer, url) = (&*settings.issuer, &*settings.url);
+                tracing::warn!(issuer, url, "keys are fetched over plain http (insecure_http)");
+            }
             let requested = source.wait(next).await;
             let result = match &fetcher {
                 Ok(fetcher) => fetcher.fetch().await,
-                Err(error) => Err(error.clone()),
+                Err(error) => Err(FailedFetch { url: settings.url.clone(), error: error.clone() }),
             };
             let good = self.settle(&source.keys, result);
             next = match &good {
@@ -237,18 +247,22 @@ impl Jwks {
     fn settle(
         &self,
         keys: &RemoteKeys,
-        result: Result<FetchedDocument, FetchError>,
+        result: Result<FetchedDocument, FailedFetch>,
     ) -> Option<(FetchedDocument, UnixTime)> {
         let issuer = &*keys.source.issuer;
-        match result.and_then(|answer| Ok((read_keys(keys, &answer.body)?, answer))) {
+        let read = |answer: FetchedDocument| match read_keys(keys, &answer.body) {
+            Ok(set) => Ok((set, answer)),
+            Err(error) => Err(FailedFetch { url: answer.url.to_string(), error }),
+        };
+        match result.and_then(read) {
             Ok((set, answer)) => {
                 let now = self.clock.now();
                 keys.replace(set, now);
                 self.metrics.jwks_refreshes(issuer, OperationResult::Success).inc();
                 Some((answer, now))
             }
-            Err(error) => {
-                tracing::warn!(issuer, url = keys.source.url, error = %telemetry::chain(&error), "could not fetch keys");
+            Err(FailedFetch { url, error }) => {
+                tracing::warn!(issuer, url, error = %telemetry::chain(&error), "could not fetch keys");
                 self.metrics.jwks_refreshes(issuer, OperationResult::Error).inc();
                 None
             }
@@ -334,6 +348,7 @@ fn jittered(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::keys::JwksAccess;
 
     pub(super) fn source() -> RemoteSource {
         RemoteSource {
@@ -341,6 +356,7 @@ mod tests {
             url: "https://issuer.test/".into(),
             discovery: None,
             ca: None,
+            access: JwksAccess::default(),
             pins: Vec::new(),
             cache: None,
             algorithms: Vec::new(),

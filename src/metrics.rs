@@ -23,8 +23,8 @@ use families::{Families, seconds};
 pub use family::{MetricLabel, MetricRow};
 use label::Label as _;
 pub use label::{
-    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, LabelValues, LogLineKind, OperationResult, Outcome,
-    PoolName, Reloaded, StoreLoss, StoreOperationResult,
+    ConnectionRejection, DisplacedCause, EntryKind, FilterResult, HandshakeError, LabelValues, LogLineKind,
+    OperationResult, Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 pub use route::RouteMetrics;
 
@@ -38,6 +38,8 @@ pub struct ConfiguredNames {
     pub routes: HashSet<Arc<str>>,
     /// Names of the issuers whose keys are fetched.
     pub issuers: HashSet<Arc<str>>,
+    /// Folders with the secrets of tenants.
+    pub tenant_folders: HashSet<String>,
     /// Files of revocation lists.
     pub revocation_files: HashSet<String>,
 }
@@ -106,6 +108,7 @@ impl Metrics {
             metric.get_label().iter().any(|label| match label.name() {
                 "route" => !label.value().is_empty() && !configured.routes.contains(label.value()),
                 "issuer" => !configured.issuers.contains(label.value()),
+                "folder" => !configured.tenant_folders.contains(label.value()),
                 "file" => !configured.revocation_files.contains(label.value()),
                 _ => false,
             })

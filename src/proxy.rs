@@ -6,9 +6,12 @@
 
 mod acquire_limits;
 mod authenticate;
+mod body_deadline;
 mod buffer_body;
 pub mod capture;
 pub mod connection_info;
+mod cors;
+mod filter;
 mod forward;
 pub mod forwarded;
 pub mod head;
@@ -21,10 +24,14 @@ mod request_id;
 mod reserve;
 pub mod response;
 pub mod response_body;
+pub mod response_error;
 pub mod response_start;
 mod route_request;
 mod stored_response;
+pub mod tunnel;
 pub mod upstream;
+mod verdict;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +48,7 @@ use crate::snapshot::Snapshot;
 use acquire_limits::acquire_limits;
 use authenticate::{Authenticated, authenticate};
 use connection_info::ConnectionInfo;
+use filter::filter;
 use forward::forward;
 use record::RequestRecord;
 use request_body::{BodySource, InboundBody};
@@ -69,15 +77,20 @@ impl Gateway {
         let services = &*self.services;
         let snapshot = services.snapshot.load();
         let (head, body) = request.into_parts();
-        let connection = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+        let resolved = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
+        let connection = forwarded::resolve_certificate(connection, resolved, &head.headers, &snapshot);
         let mut record = RequestRecord::new(&services.metrics, &head, &connection, services.access_log);
         let body = InboundBody::new(body.into(), &head, services.waiting.begin(connection.address.ip()));
         match self.exchange(&snapshot, head, body, &connection, &mut record).await {
-            Ok(response) => response.map(|content| Body::new(content, record)),
+            Ok(mut response) => {
+                record.allow_origin(response.headers_mut());
+                response.map(|content| Body::new(content, record))
+            }
             Err(failure) => {
                 record.failed(&failure);
                 let route = record.route().map(|route| &**route);
-                let response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
+                let mut response = response::failure(&failure, snapshot.error_detail, route, &record.request_id);
+                record.allow_origin(response.headers_mut());
                 // A client that has disconnected gets no response.
                 record.status = Some(response.status()).filter(|_| failure.reason() != Reason::ClientDisconnected);
                 // A rejected request waits for nothing: a client that pipelines them would occupy the worker.
@@ -105,6 +118,13 @@ impl Gateway {
         let services = &*self.services;
         let (context, mut body) = route_request(services, snapshot, head, body, connection, record)?;
 
+        if let (Some(rule), Some(method)) = (&context.route.cors, &context.preflight) {
+            let mut response = response::preflight(&context.request_id);
+            cors::answer(response.headers_mut(), &context.head, context.route, rule, method)?;
+            record.answered(Outcome::PreflightAnswered, None, response.status());
+            return Ok(response);
+        }
+
         let permit = match authenticate(services, &context, &mut body, record).await? {
             Authenticated::Permitted(permit) => permit,
             Authenticated::Challenge(_, challenge) => {
@@ -114,6 +134,14 @@ impl Gateway {
             }
         };
         record.permitted(&permit);
+
+        if !context.route.filter.is_empty()
+            && let Some(rule) = Box::pin(filter(services, &context, &permit, &mut body, record)).await?
+        {
+            let response = response::filtered(rule, context.route, &context.request_id);
+            record.answered(Outcome::Filtered, None, response.status());
+            return Ok(response);
+        }
 
         let reservation = match context.route.duplicates {
             None => None,
@@ -135,7 +163,15 @@ impl Gateway {
                 return Err(limited);
             }
         };
-        forward(&self.upstreams, &self.alive, context, permit, body, reservation, record).await
+        // `forward` changes the headers, and a tunnel is verified by those that were received.
+        let opening = context.tunnel.map(|rule| (Box::new(context.head.clone()), rule.idle_timeout));
+        let response = forward(&self.upstreams, &self.alive, context, permit, body, reservation, record).await?;
+        Ok(match opening {
+            Some((head, idle_timeout)) if response.status().is_informational() => {
+                ResponseContent::tunnel(response, *head, idle_timeout)
+            }
+            Some(_) | None => response,
+        })
     }
 }
 

@@ -30,12 +30,23 @@ rows! {
         operator: "Let the proxy in front forward `Host`.",
         sender: "Send a `Host` header.",
     }).before_route();
-    /// RFC 9110 §7.8.
-    UpgradeNotSupported = &row("upgrade_not_supported", 400, ReasonTexts {
-        cause: "a protocol upgrade, such as WebSocket",
-        operator: "Send connections that need an upgrade past hookgate.",
-        sender: "Send the request without `Upgrade`.",
+    /// RFC 3986 §2.
+    InvalidTarget = &row("invalid_target", 400, ReasonTexts {
+        cause: "the request target is no URL: `\"`, `<`, `>`, a backtick in the path, bytes beyond ASCII that are not \
+                UTF-8, or no path; the HTTP/1 connection is closed",
+        operator: "Find the client by its address, and let it percent-encode the URL.",
+        sender: "Percent-encode these bytes, such as `%22` for `\"`.",
     }).before_route();
+    /// RFC 9110 §7.8 and RFC 6455 §4.2.1.
+    UpgradeNotSupported = &credential("upgrade_not_supported", 400, "invalid_request", ReasonTexts {
+        cause: "a WebSocket upgrade on a route without `websocket`, or one that is not a complete opening handshake: GET \
+                with HTTP/1.1 and without a body, `Upgrade: websocket`, `Connection: Upgrade`, \
+                `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`. The extended CONNECT of HTTP/2 (RFC 8441) is not \
+                supported",
+        operator: "If the upstream expects WebSocket connections there, set `websocket` on the route. See \
+                   [WebSocket](../concepts/websocket.md).",
+        sender: "Send the request without `Upgrade`, or the handshake of RFC 6455 over HTTP/1.1.",
+    }).hint("the request asks for WebSocket (`Upgrade: websocket`), which only a route with `websocket` forwards");
     AmbiguousPath = &row("ambiguous_path", 400, ReasonTexts {
         cause: "a path that two programs could read differently, a fragment, or another spelling (case, final slash) of \
                 the path of a stricter route with the same upstream",
@@ -84,7 +95,10 @@ rows! {
         cause: "the token is not a JWS in compact form, or breaks a rule of RFC 7515, 7519 or 8725",
         operator: "Find the rule that the token breaks with `hookgate explain`.",
         sender: "Send a signed token in compact form, with claims of the registered types.",
-    });
+    }).hint(
+        "the token is not a signed JWT as RFC 7515 and 7519 have it, see `detail`; opaque and encrypted access tokens are not \
+         supported: let the client ask the issuer for a JWT, usually by an audience of its own",
+    );
     UnsupportedAlgorithm = &credential("unsupported_algorithm", 401, "invalid_key", ReasonTexts {
         cause: "an algorithm that is not allowed for the issuer or the key",
         operator: "Compare the token's `alg` with `algorithms` of the issuer.",
@@ -95,27 +109,31 @@ rows! {
         operator: "Check that the issuer's JWKS has the key, and when it was fetched: `last_success` in `/status`. See [An \
                    unknown key](../concepts/keys.md#an-unknown-key).",
         sender: "Sign with a published key. After a key rotation, retry later.",
-    }).hint("no key of the issuer has this `kid`: its JWKS may be older than the token's key");
+    }).hint(
+        "no key of the issuer is that of the token: `detail` says whether its `kid` is unknown (the JWKS may be older), or \
+         missing in the token or in the JWKS",
+    );
     InvalidSignature = &credential("invalid_signature", 401, "authentication_failed", ReasonTexts {
         cause: "the signature does not verify, or does not have the form of `parse`",
         operator: "Compare the secret with the sender's, and run `hookgate explain`, which tries likely causes.",
         sender: "Sign the bytes as they are sent, with the current secret or key.",
     }).hint(
-        "neither the body, the URL, the encoding nor a known secret explains it: compare the signed payload with the \
-         sender's, and the secret with the one in its console",
+        "neither another body, encoding nor known secret explains it, as far as they were tried: compare the signed \
+         payload with the sender's, and the secret with the one in its console",
     );
     MissingSignedComponent = &credential("missing_signed_component", 401, "authentication_failed", ReasonTexts {
-        cause: "a component of the signed payload, or the replay id in it, is absent",
-        operator: "Compare `signed_payload` and the replay id with the request, and look for a proxy that removes a \
-                   header.",
+        cause: "a component of the signed payload, or the replay id in it, is absent, or an HTTP Message Signature does \
+                not cover a component that the route requires",
+        operator: "Compare `signed_payload` or `required_components`, and the replay id, with the request. A proxy may \
+                   remove headers.",
         sender: "Send every header, member and part that is signed.",
     }).hint(
         "a header, part or member that must be signed is missing: compare `signed_payload`, and the `id` of \
          `replay_protection` or of the preset",
     );
     RequirementNotMet = &credential("requirement_not_met", 401, "authentication_failed", ReasonTexts {
-        cause: "a condition under `require` does not hold",
-        operator: "Compare `require` with the request, which has another type or version.",
+        cause: "a condition under `require` does not hold, or a parameter of `required_parameters` is absent",
+        operator: "Compare `require` with the request, which has another type or version, or `required_parameters`.",
         sender: "Send the type and version of request that the receiver expects.",
     }).hint("a `require` of the signature is not met: the request has another type or version");
     InvalidStaticToken = &credential("invalid_static_token", 401, "authentication_failed", ReasonTexts {
@@ -127,7 +145,10 @@ rows! {
         cause: "a required claim, or the claim of a binding or of the replay id, is absent",
         operator: "Compare `required_claims` and the claims of bindings with those of the token.",
         sender: "Send a token with this claim.",
-    });
+    }).hint(
+        "the token does not have the claim in `detail`: compare `required_claims`, `max_age`, the bindings and the replay id \
+         with the claims that the issuer sends",
+    );
     InvalidIssuer = &credential("invalid_issuer", 401, "invalid_issuer", ReasonTexts {
         cause: "`iss` is not an issuer of the route",
         operator: "Compare `iss` with the configured issuer: the tenant or environment may differ.",
@@ -216,11 +237,20 @@ rows! {
         operator: "Compare `client_address` of the log with `allowed_ips`; behind a proxy set `trusted_proxies`.",
         sender: "Send from an address that the receiver allows.",
     });
+    /// RFC 6455 §10.2: cross-site WebSocket hijacking.
+    OriginNotAllowed = &credential("origin_not_allowed", 403, "access_denied", ReasonTexts {
+        cause: "a WebSocket upgrade whose `Origin` is absent or not in `websocket.origins`, or a CORS preflight whose `Origin` \
+                is not in `cors.origins`",
+        operator: "Add the origin of the web page to the list, if it is one of yours.",
+        sender: "Send the request from a web page of an origin that the receiver allows.",
+    }).hint("the `Origin` is not one of the route's `websocket.origins`");
     ClaimMismatch = &credential("claim_mismatch", 403, "access_denied", ReasonTexts {
         cause: "a rule under `claims` does not hold",
         operator: "Compare `claims` with the token, for example with `hookgate explain`.",
         sender: "Send a token with the permissions that the receiver requires.",
-    });
+    }).hint(
+        "a rule under `claims` does not hold: `detail` has the claim and the operator",
+    );
     CertificateNotAllowed = &credential("certificate_not_allowed", 403, "access_denied", ReasonTexts {
         cause: "the route does not accept the client certificate, or the listener no longer trusts it",
         operator: "Compare `san` and `sha256` with the certificate; check its expiry and its revocation.",
@@ -296,19 +326,14 @@ rows! {
         operator: "Raise `limits.max_headers_size` or `limits.max_headers_count` of the listener.",
         sender: "Send fewer or smaller headers.",
     }).before_route();
-    TokenTooLarge = &credential("token_too_large", 431, "invalid_request", ReasonTexts {
-        cause: "the token is larger than 8 KiB",
-        operator: "Let the issuer put fewer claims into its tokens: the limit is fixed.",
-        sender: "Send a token with fewer claims.",
-    });
     UpstreamUnreachable = &row("upstream_unreachable", 502, ReasonTexts {
         cause: "no connection to the upstream",
-        operator: "Start the upstream, or correct `upstream`; the log has the cause.",
+        operator: "Start the upstream, or correct `upstream`; `detail` of the log has the cause.",
         sender: "Retry later: the upstream has not received the request.",
     }).ends(Ending::Failed);
     UpstreamProtocolError = &row("upstream_protocol_error", 502, ReasonTexts {
         cause: "the upstream's connection ended early, or its response was not HTTP",
-        operator: "Look for a crash in the upstream's log; `upstream.timeouts.keepalive` must be shorter than its own.",
+        operator: "`detail` of the log has the cause. `upstream.timeouts.keepalive` must be shorter than the upstream's own.",
         sender: "Retry. The upstream may have processed the request.",
     }).ends(Ending::Failed);
     JwksUnavailable = &row("jwks_unavailable", 503, ReasonTexts {
@@ -350,8 +375,9 @@ rows! {
         sender: "Retry after `Retry-After`.",
     }).ends(Ending::Undecided);
     UpstreamTimeout = &row("upstream_timeout", 504, ReasonTexts {
-        cause: "no response within `upstream.timeouts.total`",
-        operator: "Make the upstream faster, or raise `upstream.timeouts.total`.",
+        cause: "no response within `upstream.timeouts.total` or `response_headers`",
+        operator: "Make the upstream faster, or raise the timeout that `detail` of the log names. Responses without end \
+                   need `total: none`.",
         sender: "Retry. The upstream may have processed the request.",
     }).ends(Ending::Failed);
 }

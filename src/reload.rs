@@ -2,25 +2,27 @@
 //! keeps it and logs the problems.
 //!
 //! Only a complete and valid configuration becomes active; no socket is rebound and no connection is closed.
-//! Revocation lists are reloaded first, and independently of the configuration.
+//! Revocation lists and the secrets of tenants are reloaded first, and independently of the configuration.
 
 pub mod cause;
 mod revocation;
+mod tenants;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Drain, Handles, ProcessSettings, Sources, compile};
+use crate::config::{Config, Drain, Handles, Problem, ProcessSettings, Sources, compile, read_new_folders};
 use crate::metrics::ConfiguredNames;
 pub use crate::metrics::Reloaded;
 use crate::services::Services;
 use crate::snapshot::ConfigHash;
 use cause::Cause;
 use revocation::Revocations;
+use tenants::TenantFolders;
 
 /// Polling interval for changes that file notifications miss (network file systems, a directory that was replaced).
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -34,6 +36,7 @@ pub struct Reloader {
     process: ProcessSettings,
     services: Arc<Services>,
     revocations: Revocations,
+    tenants: TenantFolders,
     /// Serializes reloads, so that files that were read earlier never replace a newer configuration.
     turn: Mutex<()>,
     state: Mutex<ReloaderState>,
@@ -62,6 +65,7 @@ impl Reloader {
             process: config.process.clone(),
             services,
             revocations: Revocations::default(),
+            tenants: TenantFolders::default(),
             turn: Mutex::new(()),
             state: Mutex::new(state),
         };
@@ -80,6 +84,7 @@ impl Reloader {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {
             self.revocations.refresh(path, cause, &self.services.metrics);
+            self.tenants.refresh(path, cause, &self.services.metrics);
         }
         let result = self.try_reload(cause);
         if cause == Cause::Asked || result != Reloaded::Unchanged {
@@ -106,7 +111,7 @@ impl Reloader {
         if cause == Cause::Noticed && self.state().last_rejected == Some(attempt) {
             return Reloaded::Unchanged;
         }
-        self.apply(&sources, &known, attempt)
+        self.apply(path, &sources, &known, attempt, cause)
     }
 
     /// Logs the problem once, and again for each SIGHUP.
@@ -118,8 +123,8 @@ impl Reloader {
         self.reject(hash, problem.lines())
     }
 
-    fn apply(&self, sources: &Sources, known: &Handles, attempt: ConfigHash) -> Reloaded {
-        let config = match compile(sources, known) {
+    fn apply(&self, path: &Path, sources: &Sources, known: &Handles, attempt: ConfigHash, cause: Cause) -> Reloaded {
+        let mut config = match compile(sources, known) {
             Ok(config) => config,
             Err(errors) => return self.reject(attempt, errors.to_string().lines()),
         };
@@ -127,6 +132,10 @@ impl Reloader {
         if !fixed.is_empty() {
             let problems = fixed.iter().map(|field| format!("{field}: a change needs a restart"));
             return self.reject(attempt, problems.collect::<Vec<_>>().iter().map(String::as_str));
+        }
+        // Not part of the attempt: the folder may be complete at the next one.
+        if let Err(errors) = read_new_folders(path, &mut config) {
+            return self.unreadable(&errors.to_string(), cause);
         }
         self.announce(&config);
         let mut state = self.state();
@@ -145,12 +154,17 @@ impl Reloader {
         self.services.metrics.configure(ConfiguredNames {
             routes: config.snapshot.routes.routes().map(|route| Arc::clone(&route.name)).collect(),
             issuers: config.handles.remote_keys.iter().map(|keys| Arc::clone(&keys.source.issuer)).collect(),
+            tenant_folders: config.handles.tenants.iter().map(|folder| folder.dir.clone()).collect(),
             revocation_files: config.handles.revocations.iter().map(|list| list.file.clone()).collect(),
         });
         self.services.jwks.replace_sources(&config.handles.remote_keys);
+        self.tenants.replace_folders(&config.handles.tenants, &self.services.metrics);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
         self.services.metrics.config_activated(self.services.clock.now());
+        for Problem { message: problem, .. } in &config.rejected_files {
+            tracing::error!(problem, "secret of a tenant rejected; all others stay active");
+        }
         for warning in config.warnings_at(self.services.clock.now()) {
             tracing::warn!(warning, "configuration");
         }

@@ -1,16 +1,23 @@
 //! Routing: a [`Route`], with the requests that it matches, their rules, and what is done with them; its [`table`] selects
 //! one by a request's host, path and method.
 //!
-//! The path is validated and forwarded as received: a path that two programs could read differently is rejected, never
-//! rewritten. A request without a route is not forwarded. Pure; the gateway calls it for each request.
+//! The path is validated and forwarded as received, apart from the route's own prefixes: a path that two programs could
+//! read differently is rejected, never rewritten. A request without a route is not forwarded. Pure; the gateway calls it
+//! for each request.
 
+mod cors;
 pub mod duplicates;
+pub mod filter;
 mod forward;
 mod limits;
 mod path;
+mod path_match;
+mod path_rewrite;
 pub mod table;
+mod template;
 mod upstream;
 pub mod variants;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,11 +32,17 @@ use crate::auth::request::{PublicUrl, UrlBase};
 use crate::auth::{RequestView, Rules, VerifyError};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+pub use cors::CorsRule;
 use duplicates::DuplicateRules;
+use filter::FilterRule;
 pub use forward::{Forward, HeaderPattern, NEEDED_BY_HTTP, normal_form};
 pub use limits::{Limit, REDUCED_MAX_BODY, Rate, RouteLimits};
-pub use path::{AmbiguousPath, validate_path};
-pub use upstream::{Endpoint, EndpointAddress, Reuse, Trust, Upstream};
+pub use path::{AmbiguousPath, validate_path, validate_slashes};
+pub use path_match::PathMatch;
+pub use path_rewrite::{PathPrefix, PathRewrite};
+pub use template::{PathTemplate, TENANT};
+pub use upstream::{Endpoint, EndpointAddress, HostHeader, Protocol, Reuse, Trust, Upstream, UpstreamTimeouts};
+pub use websocket::{WebOrigin, WebSocketRule};
 
 /// One entry under `routes`.
 #[derive(Clone, Debug)]
@@ -50,6 +63,10 @@ pub struct Route {
     pub limits: RouteLimits,
     /// The changes to the forwarded request.
     pub forward: Forward,
+    /// The rules for WebSocket connections; `None` if they are rejected.
+    pub websocket: Option<WebSocketRule>,
+    /// Which web pages may read responses; `None` leaves CORS to the upstream.
+    pub cors: Option<CorsRule>,
     /// HTTP statuses that override the default of a reason (`status_overrides`).
     pub status_overrides: BTreeMap<Reason, StatusCode>,
     /// The URL that senders use, if it is not `https` and the request's host.
@@ -58,6 +75,8 @@ pub struct Route {
     pub dry_run_until: Option<UnixTime>,
     /// The provider's endpoint verification challenges, with their responses.
     pub challenges: Vec<ChallengeRule>,
+    /// The rules by which verified events are acknowledged and not forwarded.
+    pub filter: Vec<FilterRule>,
     /// Replay protection and idempotency, if configured.
     pub duplicates: Option<DuplicateRules>,
     /// Whether tokens that are revoked in the shared store are rejected.
@@ -155,18 +174,19 @@ pub struct Match {
     pub path: PathMatch,
     /// The methods that match; `None` matches every method.
     pub methods: Option<Vec<Method>>,
-}
-
-/// How `path` is matched: percent-decoded, then byte by byte, case-sensitive.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PathMatch {
-    /// Exactly this path.
-    Exact(String),
-    /// `/hooks/*`: every path that starts with `/hooks/`. The stored prefix ends in `/`.
-    Prefix(String),
+    /// Whether a path may contain `%2F` (`allow_encoded_slashes`).
+    pub encoded_slashes: bool,
 }
 
 impl Match {
+    /// The name of the tenant in a path that matches, if the route's path has `{tenant}`.
+    pub fn tenant<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match &self.path {
+            PathMatch::Template(template) => template.tenant(path),
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => None,
+        }
+    }
+
     /// Whether it matches requests with this method.
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))

@@ -121,19 +121,39 @@ pub fn is_https(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
 }
 
-/// Whether hookgate may fetch from the URL: https, or http to loopback, without user and password.
-pub fn is_https_or_loopback(url: &str) -> bool {
+/// Whether hookgate may fetch from the URL: https, or http to loopback, without user and password; with `insecure_http`
+/// also http to a private address, or to a name, whose addresses are checked at each connection.
+pub fn is_fetchable(url: &str, insecure_http: bool) -> bool {
     // The HTTP client parses the text with `http::Uri`, which is stricter than `url::Url`.
     let as_it_stands = url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() && uri.authority().is_some());
     let Some(url) = url::Url::parse(url).ok().filter(|_| as_it_stands) else { return false };
     let plain = url.username().is_empty() && url.password().is_none();
-    let loopback = || match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+    let near = |address: IpAddr| address.is_loopback() || (insecure_http && is_private(address));
+    let near = || match url.host() {
+        Some(url::Host::Domain(name)) => insecure_http || name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => near(IpAddr::V4(address)),
+        Some(url::Host::Ipv6(address)) => near(IpAddr::V6(address)),
         None => false,
     };
-    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+    plain && url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && near()))
+}
+
+/// Whether an address is on a private network (RFC 1918, RFC 4193) or loopback. Link-local addresses are not: clouds have
+/// their metadata service at one.
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_private() || address.is_loopback(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_loopback(),
+    }
+}
+
+/// Whether the text is the URL of an HTTP proxy: a host and a port.
+pub fn is_proxy(url: &str) -> bool {
+    url.strip_prefix("http://").is_some_and(|authority| {
+        authority.parse::<http::uri::Authority>().is_ok_and(|authority| {
+            authority.port_u16().is_some() && !authority.host().is_empty() && !authority.as_str().contains('@')
+        })
+    })
 }
 
 #[cfg(test)]
@@ -143,16 +163,54 @@ mod tests {
     #[test]
     fn keys_are_fetched_from_https_or_from_loopback() {
         for good in ["https://issuer.test/jwks?a=1", "https://10.0.0.1:8443", "http://127.0.0.2/", "http://[::1]:80/"] {
-            assert!(is_https_or_loopback(good), "{good}");
+            assert!(is_fetchable(good, false) && is_fetchable(good, true), "{good}");
         }
         for bad in
             ["http://issuer.test/", "https:issuer.test", "https:issuer.test/jwks", "//issuer.test/", "issuer.test"]
         {
-            assert!(!is_https_or_loopback(bad), "{bad}");
+            assert!(!is_fetchable(bad, false), "{bad}");
         }
         for bad in ["https://a:b@issuer.test/", "http://127.0.0.1@issuer.test/", "ftp://127.0.0.1/", "file:///jwks", ""]
         {
-            assert!(!is_https_or_loopback(bad), "{bad}");
+            assert!(!is_fetchable(bad, false) && !is_fetchable(bad, true), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_private_networks_only() {
+        let private = [
+            "http://keycloak:8080/",
+            "http://10.0.0.1",
+            "http://172.16.0.1/",
+            "http://192.168.1.1",
+            "http://[fd00::1]/",
+        ];
+        for url in private {
+            assert!(is_fetchable(url, true) && !is_fetchable(url, false), "{url}");
+        }
+        let public = [
+            "http://9.9.9.9/",
+            "http://169.254.169.254/",
+            "http://172.32.0.1/",
+            "http://[2001:db8::1]/",
+            "http://[fe80::1]/",
+        ];
+        for url in public.into_iter().chain(["http://0.0.0.0/", "http://[::ffff:9.9.9.9]/", "http://100.64.0.1/"]) {
+            assert!(!is_fetchable(url, true), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_a_host_and_a_port() {
+        assert!(is_proxy("http://proxy.test:3128") && is_proxy("http://[::1]:3128"));
+        for bad in [
+            "https://proxy.test:3128",
+            "http://proxy.test",
+            "proxy.test:3128",
+            "http://a:b@proxy.test:1",
+            "http://p:1/",
+        ] {
+            assert!(!is_proxy(bad), "{bad}");
         }
     }
 }

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
+use crate::auth::proxied_certificate::CertificateHeader;
 use crate::route::table::RoutingTable;
 
 /// HMAC-SHA256 over the whole configuration: the YAML and each file and environment variable that it references, secrets
@@ -57,7 +58,8 @@ pub enum ErrorDetail {
     Standard,
     /// Every client gets `unauthorized` or `forbidden`.
     Opaque,
-    /// Every client gets the reason; for development.
+    /// Every client gets the reason, and of a token in `detail` the claim, rule or key that does not match; for
+    /// development.
     Detailed,
 }
 
@@ -90,6 +92,8 @@ pub struct ListenerSettings {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The trust in client certificates; `None` if clients are not asked for one.
     pub client_trust: Option<Arc<ClientTrust>>,
+    /// The header in which trusted proxies state the client's certificate (`client_certificate_from`).
+    pub certificate_header: Option<CertificateHeader>,
     /// Whether each connection must come from a trusted proxy and begin with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// The limits and timeouts of its connections.

@@ -7,10 +7,11 @@ mod roots;
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +48,15 @@ impl Certificate {
         let key = CertifiedKey::new(chain, signing?);
         key.keys_match()?;
         Ok(Self { key: Arc::new(key), names, expires })
+    }
+
+    /// SHA-256 of the chain. The key is that of the leaf, so that another key is another chain.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Context::new(&SHA256);
+        self.key.cert.iter().for_each(|certificate| hash.update(certificate));
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(hash.finish().as_ref());
+        fingerprint
     }
 
     /// The DNS names of the leaf, in lower case.
@@ -102,7 +112,8 @@ pub fn server_config(
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(clients.map_or_else(WebPkiClientVerifier::no_client_auth, ClientTrust::verifier))
         .with_cert_resolver(Arc::new(BySni(certificates)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Some clients offer `http/1.0` alone (curl --http1.0), which nginx takes too.
+    config.alpn_protocols = ["h2", "http/1.1", "http/1.0"].map(|protocol| protocol.as_bytes().to_vec()).to_vec();
     // Early data (0-RTT) is disabled: an attacker who has recorded it can replay it (RFC 8446 §8).
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
@@ -115,6 +126,16 @@ pub fn server_config(
 pub fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots_of(ca)?).with_no_client_auth())
+}
+
+/// Like [`client_config`], and this certificate is presented to a server that requests one.
+///
+/// # Errors
+/// [`TlsError`] if `ca` has no usable certificate.
+pub fn client_config_presenting(ca: Option<&[u8]>, identity: &Certificate) -> Result<ClientConfig, TlsError> {
+    let mut config = client_config(ca)?;
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&identity.key)));
+    Ok(config)
 }
 
 /// Like [`client_config`], and a key of the chain that a server presents must also be among `pins`, each the SHA-256 of

@@ -83,6 +83,9 @@ async fn a_complete_response_is_forwarded_in_any_form() {
 async fn the_length_of_a_response_is_there_once_and_has_no_leading_zeros() {
     for lengths in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 02 ,2\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 002\r\n\r\n{}",
     ] {
         let upstream = Upstream::saying(lengths).await;
@@ -140,5 +143,68 @@ async fn a_response_without_safe_trailers_ends_without_any() {
     for gateway in streaming_and_reserving(&upstream) {
         let answer = gateway.client_http2().post(&token(&gateway)).await;
         assert_eq!((answer.text().as_str(), answer.trailers), ("{}", None));
+    }
+}
+
+/// RFC 9112 §6.3: chunks delimit the body, not the length. A length that is forwarded would cut the body, or
+/// have the client wait for more.
+#[tokio::test]
+async fn a_length_beside_chunks_is_removed() {
+    for broken in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 100\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let upstream = Upstream::saying(broken).await;
+        for gateway in streaming_and_reserving(&upstream) {
+            let client = gateway.client();
+            let answer = client.post(&token(&gateway)).await;
+            assert_eq!((answer.text().as_str(), answer.header("content-length")), ("hello", None));
+            assert_eq!(gateway.counted("forwarded", "").await, Some(1.0));
+        }
+        let answer = Gateway::before(&upstream);
+        let answer = answer.client_http2().post(&answer.token()).await;
+        assert_eq!((answer.text().as_str(), answer.header("content-length")), ("hello", None));
+    }
+}
+
+/// The client would take the coded bytes for the content: `Transfer-Encoding` ends at the gateway.
+#[tokio::test]
+async fn a_response_with_a_coding_that_is_not_removed_is_502() {
+    for broken in [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let upstream = Upstream::saying(broken).await;
+        let gateway = Gateway::before(&upstream);
+        assert_eq!(gateway.client().post(&gateway.token()).await.problem(), (502, "upstream_protocol_error".into()));
+    }
+}
+
+/// A response that has no body by its status keeps no length that a client could wait for (RFC 9110 §8.6).
+#[tokio::test]
+async fn a_response_without_a_body_is_complete_with_its_headers() {
+    for (complete, status, length) in [
+        (&b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"[..], 204, None),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", 204, None),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, Some("5")),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: five\r\n\r\n", 304, None),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 204, None),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 204, None),
+    ] {
+        let upstream = Upstream::saying(complete).await;
+        for gateway in streaming_and_reserving(&upstream) {
+            for client in [gateway.client(), gateway.client_http2()] {
+                let token = gateway.issuer.token_with(json!({ "jti": format!("{:?}", std::time::Instant::now()) }));
+                let answer = client.post(&token).await;
+                assert_eq!((answer.status.as_u16(), answer.text()), (status, String::new()));
+                assert!(answer.header("content-length").is_none_or(|found| Some(found) == length));
+            }
+            assert_eq!(gateway.counted("forwarded", "").await, Some(2.0));
+        }
     }
 }

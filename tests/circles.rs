@@ -10,7 +10,7 @@ use crate::layers::paths::paths;
 use crate::layers::source::{Source, sources};
 
 /// The middle storey of `auth`, whose modules do not use each other.
-const SCHEMES: &[&str] = &["certificate_rule", "detached", "jwt", "signature", "static_token"];
+const SCHEMES: &[&str] = &["certificate_rule", "detached", "jwt", "message_signature", "signature", "static_token"];
 
 /// The top storey of `auth`; every other module is on the ground.
 const TOP: &[&str] = &["challenge", "policy", "replay_protection", "revocation", "rules", "strictness"];

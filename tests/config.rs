@@ -11,6 +11,7 @@ use crate::support::configuration::{Configuration, Preset, file, usual};
 use crate::support::schema::load;
 use crate::support::{Authority, Issuer, certificate};
 
+mod issuers;
 mod schemes;
 mod secrets;
 mod store;
@@ -19,9 +20,10 @@ mod upstreams;
 /// A folder with a certificate, its key and a key set.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let (_, certificate, key) = certificate(&["localhost"]);
-    std::fs::write(folder.path().join("server.crt"), certificate).unwrap();
+    let (_, chain, key) = certificate(&["localhost"]);
+    std::fs::write(folder.path().join("server.crt"), chain).unwrap();
     std::fs::write(folder.path().join("server.key"), key).unwrap();
+    std::fs::write(folder.path().join("other.key"), certificate(&["localhost"]).2).unwrap();
     std::fs::write(folder.path().join("jwks.json"), Issuer::es256("k1").jwks()).unwrap();
     std::fs::write(folder.path().join("short"), "too short").unwrap();
     std::fs::write(folder.path().join("shared"), "a shared secret of more than 32 bytes").unwrap();
@@ -223,7 +225,7 @@ fn fields_without_effect_are_rejected() {
         (
             "{ file: jwks.json }",
             "{ file: jwks.json, refresh_interval: 5m }".to_owned(),
-            "jwks.refresh_interval: is for `url` and `discovery` only",
+            "jwks.refresh_interval: is for `url`, `discovery` and `discovery_url` only",
         ),
         (
             "{ file: jwks.json }",
@@ -233,7 +235,7 @@ fn fields_without_effect_are_rejected() {
         (
             "{ file: jwks.json }",
             "{ url: \"https://a/\", discovery: true }".to_owned(),
-            "issuers.acme.jwks: has more than one of url, discovery, file and inline",
+            "issuers.acme.jwks: has more than one of url, discovery, discovery_url, file and inline",
         ),
         ("{ file: jwks.json }", "{ file: jwks.json, discovery: true }".to_owned(), "jwks: has more than one of url"),
         ("{ file: jwks.json }", "{ discovery: false }".to_owned(), "jwks: missing; expected one of url, discovery"),
@@ -266,7 +268,7 @@ fn fields_without_effect_are_rejected() {
                 .to_owned(),
             "issuers.other.jwks.cache: another issuer uses this file",
         ),
-        ("{ file: jwks.json }", "{ file: jwks.json, cache: c }".to_owned(), "jwks.cache: is for `url` and `discovery`"),
+        ("{ file: jwks.json }", "{ file: jwks.json, cache: c }".to_owned(), "jwks.cache: is for `url`, `discovery`"),
         (
             "{ file: jwks.json }",
             "{ url: \"https://a/\", pins: [\"sha256/AAAA\"] }".to_owned(),
@@ -280,7 +282,7 @@ fn fields_without_effect_are_rejected() {
         (
             "{ file: jwks.json }",
             "{ file: jwks.json, pins: [] }".to_owned(),
-            "jwks.pins: is for `url` and `discovery` only",
+            "jwks.pins: is for `url`, `discovery` and `discovery_url` only",
         ),
         (
             "replay_protection: disabled",

@@ -2,6 +2,7 @@
 //! usual mistakes are found.
 
 mod keys;
+mod tokens;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -97,7 +98,7 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
         None if preset.public_key.is_some() => (key, secret) = ("public_key", Some(pair.public_pem())),
         None => auth["jwks"] = json!({"file": "jwks.json"}),
         Some(SecretEncoding::Utf8) => {
-            secret = Some("an example of a secret that is long enough for HS512, by far".repeat(2))
+            secret = Some("an example of a secret: long enough for HS512, by far, and a password".repeat(2))
         }
         Some(SecretEncoding::Hex) => secret = Some("0f".repeat(32)),
         Some(SecretEncoding::Base64) => secret = Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
@@ -193,6 +194,21 @@ fn hints(folder: &TempDir, message: &[u8], now: &str, hint: &str) {
     assert!(found, "no {hint:?} in {findings:#}");
 }
 
+/// The gateway rejects it before the credential is read, and so does `explain`.
+#[test]
+fn a_websocket_upgrade_is_named() {
+    let (folder, message) = hmac(github(), "", None);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let message = replaced(&replaced(&message, "POST", "GET"), "\r\n\r\n", &format!("\r\n{upgrade}{key}"));
+    let message = String::from_utf8(message).unwrap();
+    let message: String = message.split_inclusive('\n').filter(|line| !line.starts_with("content-length")).collect();
+    hints(&folder, message.as_bytes(), NOW, "only a route with `websocket` forwards");
+    assert_eq!(explained(&folder, message.as_bytes(), NOW).1["reason"], "upgrade_not_supported");
+    edit(&folder, |route| route.with("websocket", json!({})));
+    assert_eq!(explained(&folder, message.as_bytes(), NOW).0, 0);
+}
+
 #[test]
 fn a_body_changed_in_transit_is_recognised() {
     for (sent, came, hint) in [
@@ -225,11 +241,68 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
     hints(&folder, &message, NOW, "milliseconds");
 }
 
+/// An editor adds a byte order mark, a shell quotes, and a copied cell spaces.
+#[test]
+fn a_secret_s_file_with_more_than_the_secret_is_recognised() {
+    let (folder, message) = hmac(github(), "{}", None);
+    for content in [
+        "\u{feff}the secret of this endpoint",
+        "\"the secret of this endpoint\"\n",
+        "'the secret of this endpoint'",
+        "  the secret of this endpoint\t\n",
+        "\nthe secret of this endpoint\r\n\r\n",
+    ] {
+        write(&folder, "secret", content);
+        hints(&folder, &message, NOW, "has a byte order mark, quotes, spaces or empty lines");
+        let output = hookgate(folder.path(), &["check"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("has a byte order mark, quotes, spaces or empty lines"), "{content:?}: {told}");
+    }
+    write(&folder, "secret", "the secret of this endpoint\r\n");
+    assert!(!String::from_utf8_lossy(&hookgate(folder.path(), &["check"]).stderr).contains("byte order mark"));
+}
+
+/// Mailgun's routes post multipart/form-data with attachments.
+#[test]
+fn a_multipart_body_is_said_not_to_be_read() {
+    let (folder, message) = hmac(Signature::hmac("X-Sig", &["form:timestamp"]).into(), "{}", None);
+    let text = String::from_utf8(message).unwrap();
+    let message = text.replace("application/x-www-form-urlencoded", "multipart/form-data; boundary=x").into_bytes();
+    hints(&folder, &message, NOW, "multipart/form-data, which is not read");
+}
+
+#[test]
+fn a_prefix_that_is_not_configured_is_recognised() {
+    let described = Signature::hmac("X-Sig", &["body"]).with("parse", json!({ "prefix": "sha256=" }));
+    let (folder, message) = hmac(described.into(), "{}", None);
+    edit(&folder, |route| route.without("auth.signature.parse"));
+    hints(&folder, &message, NOW, "set parse: { prefix: \"sha256=\" }");
+    edit(&folder, |route| route.with("auth.signature.encoding", "base64"));
+    hints(&folder, &message, NOW, "set parse: { prefix: \"sha256=\" }");
+    let (folder, message) = hmac(Signature::hmac("X-Sig", &["body"]).into(), "{}", None);
+    edit(&folder, |route| route.with("auth.signature.parse", json!({ "prefix": "sha256=" })));
+    hints(&folder, &message, NOW, "the signature has no prefix and no parts: remove `parse`");
+}
+
+/// Behind nginx, the URL that was signed is in no header unless nginx writes it.
+#[test]
+fn the_url_of_a_proxy_in_front_is_tried_or_said_to_be_unknown() {
+    let (folder, message) = hmac(preset("square"), "{}", Some("https://hooks.example.com/pay"));
+    edit(&folder, |route| route.without("public_url"));
+    hints(&folder, &message, NOW, "no host or path other than those in this request was tried; set public_url");
+    let forwarded = "host: app.internal\r\nx-forwarded-host: hooks.example.com, proxy\r\nx-forwarded-prefix: /pay/\r\n";
+    let text = String::from_utf8(message).unwrap();
+    let (first, rest) = text.split_once("\r\n").unwrap();
+    let rest = rest.split_once("\r\n").unwrap().1;
+    let message = format!("{first}\r\n{forwarded}{rest}").into_bytes();
+    hints(&folder, &message, NOW, "set public_url to https://hooks.example.com/pay");
+}
+
 #[test]
 fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
     write(&folder, "secret", "the secret of another endpoint, configured nowhere");
-    hints(&folder, &message, NOW, "neither the body");
+    hints(&folder, &message, NOW, "neither another body");
     write(&folder, "secret", "another one");
     write(&folder, "old", "the secret of this endpoint");
     hints(&folder, &message, NOW, "a secret of the route other");
@@ -284,4 +357,106 @@ fn a_wrong_command_line_is_no_rejection() {
     assert_eq!(hookgate(folder.path(), &["explain"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["explain", "--request", "gone"]).status.code(), Some(64));
     assert_eq!(hookgate(folder.path(), &["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_request_signed_with_a_message_signature_would_be_forwarded_and_its_errors_are_found() {
+    for (algorithm, kind) in [
+        ("ed25519", Some(Kind::Ed25519)),
+        ("ecdsa-p256-sha256", Some(Kind::P256)),
+        ("rsa-pss-sha512", Some(Kind::Rsa)),
+        ("rsa-v1_5-sha256", Some(Kind::Rsa)),
+        ("hmac-sha256", None),
+    ] {
+        let settings = json!({
+            "algorithm": algorithm, "tag": "hooks", "required_components": ["@method", "@target-uri", "content-digest", "x-id"],
+            "required_parameters": ["created", "expires", "nonce", "keyid", "alg"],
+        });
+        let mut auth = json!({ "http_message_signature": settings });
+        let key = if kind.is_some() { "public_keys" } else { "secrets" };
+        auth["http_message_signature"][key] = json!([{"file": "secret", "id": "k1"}]);
+        let folder = folder(&[("hook", auth)], Some("https://hooks.test"));
+        let pair = kind.map(keys::Pair::generate);
+        write(&folder, "secret", pair.as_ref().map_or("a secret of some length".to_owned(), keys::Pair::public_pem));
+        write(&folder, "key.pem", pair.map_or(String::new(), |pair| pair.private_pem()));
+        let message = signed(&folder, "hook", &[]);
+        let (code, findings) = explained(&folder, &message, NOW);
+        assert_eq!((code, &findings["verdict"]), (0, &json!("forwarded")), "{algorithm}: {findings:#}");
+        let text = String::from_utf8(message).unwrap();
+        let expect = |message: &str, reason: &str, hint: &str| {
+            let (_, findings) = explained(&folder, message.as_bytes(), NOW);
+            assert_eq!(findings["reason"], reason, "{algorithm}: {findings:#}");
+            assert!(findings["hints"].to_string().contains(hint), "{algorithm}: {hint}: {findings:#}");
+        };
+        let spaced = text.replace("\"event\":", "\"event\": ").replace("content-length: 16", "content-length: 17");
+        expect(&spaced, "body_mismatch", "the body was changed in transit");
+        expect(&text.replace(" \"x-id\"", ""), "missing_signed_component", "\\\"x-id\\\" is not covered");
+        expect(&text.replace("POST /", "PUT /"), "invalid_signature", "the sender signs POST");
+        expect(&text.replace("x-id: development", "x-id: other"), "invalid_signature", "");
+        edit(&folder, |route| route.public_url("https://internal.test"));
+        let at_proxy = text.replace("host: ", "x-forwarded-host: hooks.test\r\nhost: ");
+        expect(&at_proxy, "invalid_signature", "set public_url to https://hooks.test");
+        edit(&folder, |route| route.public_url("https://hooks.test/base"));
+        expect(&text, "invalid_signature", "set public_url to https://hooks.test");
+    }
+}
+
+/// The tenant is that of the path.
+#[test]
+fn a_tenant_is_signed_for_and_explained() {
+    let signature = Signature::hmac("X-Signature", &["body"]).without("secret");
+    let auth = signature.with("secrets", json!({ "dir": "secrets/{tenant}" })).into();
+    let folder = folder(&[("webhook", auth)], None);
+    edit(&folder, |route| route.path("/hooks/{tenant}"));
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    for tenant in ["acme", "bob"] {
+        write(&folder, &format!("secrets/{tenant}"), format!("the secret of {tenant}"));
+    }
+    let url = |path: &str| ["--url".to_owned(), format!("http://localhost:8443{path}")];
+    let sign = |path: &str| {
+        let url = url(path);
+        signed(&folder, "webhook", &url.each_ref().map(String::as_str))
+    };
+    let first = String::from_utf8(sign("")).unwrap();
+    assert!(first.starts_with("POST /hooks/acme "), "{first}");
+    let of_bob = String::from_utf8(sign("/hooks/bob")).unwrap();
+    assert_eq!(explained(&folder, of_bob.as_bytes(), NOW).0, 0);
+    for (path, finding) in [
+        ("/hooks/acme ", "matches none of the tenant's secrets"),
+        ("/hooks/carol ", "no tenant of this name has a file"),
+    ] {
+        let (code, findings) = explained(&folder, of_bob.replace("/hooks/bob ", path).as_bytes(), NOW);
+        assert_eq!((code, &findings["reason"]), (2, &json!("invalid_signature")), "{findings}");
+        assert!(findings["checks"].as_array().unwrap().iter().any(|check| check["found"] == finding), "{findings}");
+    }
+    let unknown = hookgate(folder.path(), &["sign", "--url", "http://localhost:8443/hooks/carol"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("none for the tenant in the path of --url"));
+    let check = hookgate(folder.path(), &["check"]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    write(&folder, "secrets/carol", "");
+    let check = hookgate(folder.path(), &["check"]);
+    let problem = "routes[0].auth.signature.secrets.dir: secrets/carol: must not be empty";
+    assert!(!check.status.success() && String::from_utf8_lossy(&check.stderr).contains(problem), "{check:?}");
+}
+
+#[test]
+fn a_filtered_event_is_explained() {
+    let folder = folder(&[("webhook", Preset::new("github").secret(file("secret")).into())], None);
+    write(&folder, "secret", "the secret of the sender");
+    let message = signed(&folder, "webhook", &[]);
+    let rule = json!({ "name": "tests", "json": "/event", "is": "test" });
+    edit(&folder, |route| route.filter(json!([rule.clone()])));
+    let filter = |findings: &Value| {
+        let checks = findings["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["check"] == "filter").map(|check| check["found"].clone()).collect::<Vec<_>>()
+    };
+    let (code, findings) = explained(&folder, &message, NOW);
+    assert_eq!((code, &findings["verdict"]), (0, &json!("filtered")), "{findings}");
+    assert_eq!(filter(&findings), [json!("would be filtered by rule tests")]);
+    let mut observed = rule.clone();
+    observed["mode"] = "dry_run".into();
+    edit(&folder, |route| route.filter(json!([observed])));
+    let (_, findings) = explained(&folder, &message, NOW);
+    assert_eq!(findings["verdict"], "forwarded");
+    assert_eq!(filter(&findings), [json!("would be filtered, if it were no dry run, by rule tests")]);
 }

@@ -153,7 +153,7 @@ async fn a_fragment_is_rejected_before_it_is_dropped() {
 async fn early_bytes_after_an_upgrade_are_no_tunnel() {
     let upstream = Upstream::echo().await;
     let gateway = Gateway::before(&upstream);
-    let upgrade = request(&gateway, "/webhook", "Upgrade: h2c\r\nConnection: upgrade\r\n", "");
+    let upgrade = request(&gateway, "/webhook", "Upgrade: websocket\r\nConnection: upgrade\r\n", "");
     let early = request(&gateway, "/webhook", "", "");
     let answer = gateway.wire().await.write(format!("{upgrade}{early}")).await.rest().await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.matches("HTTP/1.1").count() == 1, "{answer}");

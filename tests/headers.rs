@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Setup, Upstream};
+use crate::support::configuration::{Signature, StaticToken, any_of};
+use crate::support::{Setup, Upstream, hmac};
 
 /// Caddy CVE-2026-30851, oauth2-proxy CVE-2025-64484, Traefik CVE-2026-54763, Envoy CVE-2023-27487.
 #[tokio::test]
@@ -190,5 +191,35 @@ async fn a_route_removes_and_allows_headers_by_name_and_prefix() {
         for name in ["host", "content-length", "content-type", "authorization", "x-forwarded-for", "x-request-id"] {
             assert!(seen.header(name).is_some_and(|value| value != "of the client"), "{name}");
         }
+    }
+}
+
+/// Mercado Pago signs X-Request-Id: an application that verifies as well would reject another one.
+#[tokio::test]
+async fn a_header_that_the_signature_covers_reaches_the_upstream_as_it_came() {
+    const COVERED: [&str; 6] =
+        ["X-Request-Id", "X-Forwarded-Host", "X-Forwarded-For", "Forwarded", "X-Original-Url", "Client-Ip"];
+    let upstream = Upstream::echo().await;
+    let components: Vec<String> = COVERED.iter().map(|name| format!("header:{name}")).collect();
+    let components: Vec<&str> = components.iter().map(String::as_str).collect();
+    let signature = Signature::hmac("X-Sig", &components).join(";");
+    let other = StaticToken::new("X-Token", "token");
+    let setup =
+        Setup::new(upstream.address).file("secret", "the secret of a sender").file("token", "the token of another");
+    let gateway = setup.auth(any_of([signature.into(), other.into()])).start();
+    let sig = hmac("the secret of a sender", COVERED.map(|name| format!("sent-{name}")).join(";"));
+    for (credential, value, is_kept) in [("x-sig", sig.as_str(), true), ("x-token", "the token of another", false)] {
+        let request = gateway.client().request("/webhook").header(credential, value).header("x-real-ip", "sent");
+        let request = COVERED.iter().fold(request, |request, name| request.header(*name, format!("sent-{name}")));
+        let answer = gateway.client().send(request, "{}").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let seen = upstream.seen().pop().unwrap();
+        for name in COVERED {
+            let sent = format!("sent-{name}");
+            assert_eq!(seen.header(name) == Some(&*sent), is_kept, "{credential}: {name}");
+        }
+        assert_eq!(seen.header("x-real-ip"), None);
+        assert!(seen.header("x-forwarded-proto").is_some() && seen.header("x-request-id").is_some());
+        assert!(answer.header("x-request-id").is_some_and(|id| !id.starts_with("sent")));
     }
 }

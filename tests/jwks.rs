@@ -1,5 +1,6 @@
 //! Key sets by URL: prefetched, refreshed and rotated; an unreachable issuer affects its own routes only.
 
+mod access;
 mod cache;
 mod discovery;
 mod pins;
@@ -83,6 +84,8 @@ async fn within_the_cooldown_of_another_unknown_key_a_sender_is_told_to_retry() 
     let (upstream, issuer, next) = (Upstream::echo().await, Issuer::rs256("k1"), Issuer::es256("k2"));
     let server = KeyServer::start(ok(&issuer.jwks())).await;
     let gateway = server.gateway(&upstream, &issuer, |jwks| jwks.cooldown("60s").refresh_interval("1h"));
+    // A request before the scheduled fetch would make another one.
+    until("the keys are fetched", async || gateway.admin("/readyz").await.status == 200).await;
     assert_eq!(gateway.client().post(&gateway.token()).await.status, 200);
     let junk = Issuer { kid: "junk".into(), ..next.clone() }.token(&claims());
     assert_eq!(gateway.client().post(&junk).await.problem(), (401, "unauthorized".into()));

@@ -1,5 +1,7 @@
 //! The log of a process.
 
+mod causes;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -16,17 +18,25 @@ use tokio::time::timeout;
 use crate::documents::log::{ACCESS_FIELDS, COMMON_FIELDS};
 use crate::fleet::process::free_address;
 use crate::support::configuration::{Configuration, Listener, Route};
-use crate::support::{get_plain, until};
+use crate::support::{Upstream, get_plain, until};
 
 /// More lines than a pipe and the log queue hold.
 const REQUESTS: usize = 20_000;
 
 /// Starts a gateway in `folder`, with one public route whose upstream does not exist.
 fn start(folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
-    let route = Route::new("all").path("/webhook").upstream("http://127.0.0.1:9").auth("public");
+    start_before("127.0.0.1:9".parse().unwrap(), folder, address, admin)
+}
+
+fn start_before(upstream: SocketAddr, folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
+    let route = Route::new("all").path("/webhook").upstream(format!("http://{upstream}")).auth("public");
+    start_with(folder, address, admin, [route])
+}
+
+fn start_with(folder: &Path, address: SocketAddr, admin: SocketAddr, routes: impl IntoIterator<Item = Route>) -> Child {
     let listener = Listener::empty().address(address.to_string()).without_tls();
     let config = Configuration::empty().workers(1).drain_delay("0s").admin(admin.to_string());
-    let config = config.add_listener(listener).add_route(route);
+    let config = routes.into_iter().fold(config.add_listener(listener), Configuration::add_route);
     std::fs::write(folder.join("gateway.yaml"), config.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     command.args(["run", "--config", "gateway.yaml"]).current_dir(folder).env_remove("HOOKGATE_LOG");
@@ -152,8 +162,35 @@ async fn the_access_log_has_the_fields_of_the_reference() {
     let line = lines.iter().find(|line| line["message"] == "request").unwrap().as_object().unwrap();
     let documented = COMMON_FIELDS.iter().chain(ACCESS_FIELDS).map(|(name, _)| *name);
     // None of these has a value for this request.
-    let absent = ["detail", "issuer", "kid", "path_rest", "sender"];
+    let absent = ["filter", "issuer", "kid", "path_rest", "sender"];
     let expected: BTreeSet<&str> = documented.filter(|name| !absent.contains(name)).collect();
     assert_eq!(line.keys().map(String::as_str).collect::<BTreeSet<&str>>(), expected);
     assert_eq!((&line["outcome"], &line["reason"]), (&"error".into(), &"upstream_unreachable".into()));
+}
+
+/// The upstream's chunks end with trailers that the client gets, or does not ask for.
+#[tokio::test]
+async fn a_response_with_trailers_is_logged_as_complete() {
+    let upstream = Upstream::saying(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: ETag\r\nContent-Length: 100\r\n\r\n5\r\nhello\r\n0\r\nETag: \"1\"\r\n\r\n",
+    )
+    .await;
+    let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
+    let mut process = start_before(upstream.address, folder.path(), address, admin);
+    let output = BufReader::new(process.stdout.take().unwrap());
+    for fields in ["Connection: close", "TE: trailers\r\nConnection: close, TE"] {
+        let mut stream = connected(address).await;
+        let head = format!("GET /webhook HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(Duration::from_secs(60), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.contains("\r\nhello\r\n0\r\n"), "{answer}");
+    }
+    stop(process).await;
+    let lines = output.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let lines: Vec<serde_json::Value> = lines.filter(|line| line["message"] == "request").collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        assert_eq!((&line["complete"], &line["outcome"]), (&true.into(), &"forwarded".into()), "{line}");
+    }
 }

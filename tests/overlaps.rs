@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::configuration::{Configuration, Route, file};
 use crate::support::{Gateway, Setup, Upstream, schema, until};
-use hookgate::config::Handles;
+use hookgate::config::{Config, ConfigErrors, Handles};
 
 /// A public route for every path, to this upstream.
 fn open(upstream: &str) -> Route {
@@ -88,6 +88,40 @@ async fn a_route_that_names_a_path_in_a_guarded_prefix_is_an_exception() {
     assert_eq!(gateway.client().send(gateway.client().request("/health/"), "").await.status, 401);
 }
 
+/// A stripped prefix leads a public route to the paths of the guarded one, and an added one the other way round.
+#[tokio::test]
+async fn a_prefix_opens_no_guarded_path() {
+    let upstream = Upstream::echo().await;
+    let address = format!("http://{}", upstream.address);
+    let stripping = open(&address).path("/open/*").with("upstream.strip_prefix", "/open");
+    let adding = |top: Configuration| {
+        top.route(|route| {
+            route.path("/in").with("upstream.strip_prefix", "/in").with("upstream.path_prefix", "/webhook")
+        })
+        .add_route(open(&address))
+    };
+    let by_host = |top: Configuration| {
+        let named = |route: Route| route.with("upstream.host", "app.internal");
+        top.route(|route| named(route.host("a.example"))).add_route(named(open(&address)))
+    };
+    let setup = || Setup::new(upstream.address);
+    for (setup, prefix) in
+        [(setup().top(|top| top.add_route(stripping)), "/open"), (setup().top(adding), ""), (setup().top(by_host), "")]
+    {
+        let gateway = setup.start();
+        for variant in ["/webhook", "/Webhook", "/webhook/", "/%57ebhook"] {
+            let path = format!("{prefix}{variant}");
+            let answer = gateway.client().send(gateway.client().request(&path), "").await;
+            assert_eq!(answer.problem(), (400, "ambiguous_path".into()), "{path}");
+        }
+        assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+        let other = gateway.client().request(&format!("{prefix}/other"));
+        assert_eq!(gateway.client().send(other, "").await.status, 200);
+        assert_eq!(upstream.only().target, "/other");
+        upstream.forget();
+    }
+}
+
 /// A sender of one route could otherwise use its own secret for the path of another sender.
 #[tokio::test]
 async fn another_credential_does_not_reach_a_guarded_path_by_its_variants() {
@@ -108,6 +142,11 @@ async fn another_credential_does_not_reach_a_guarded_path_by_its_variants() {
 }
 
 fn warnings(configuration: &Configuration) -> Vec<String> {
+    let warnings = load(configuration).unwrap_or_else(|errors| panic!("{errors}")).warnings;
+    warnings.into_iter().filter(|warning| warning.contains("weaker authentication")).collect()
+}
+
+fn load(configuration: &Configuration) -> Result<Config, ConfigErrors> {
     let folder = tempfile::TempDir::new().unwrap();
     let (_, certificate, key) = crate::support::certificate(&["localhost"]);
     for (name, content) in [("server.crt", &certificate), ("server.key", &key)] {
@@ -115,9 +154,7 @@ fn warnings(configuration: &Configuration) -> Vec<String> {
     }
     std::fs::write(folder.path().join("jwks.json"), crate::support::Issuer::es256("k").jwks()).unwrap();
     std::fs::write(folder.path().join("gateway.yaml"), configuration.to_string()).unwrap();
-    let config = schema::load(&folder.path().join("gateway.yaml"), &Handles::default());
-    let warnings = config.unwrap_or_else(|errors| panic!("{errors}")).warnings;
-    warnings.into_iter().filter(|warning| warning.contains("weaker authentication")).collect()
+    schema::load(&folder.path().join("gateway.yaml"), &Handles::default())
 }
 
 #[test]
@@ -143,6 +180,27 @@ fn a_wider_route_with_weaker_authentication_is_a_warning() {
     ];
     for route in no_bypass {
         assert_eq!(warnings(&usual().add_route(route.clone())), [""; 0]);
+    }
+}
+
+#[test]
+fn a_prefix_that_leads_to_the_paths_of_another_route_is_a_problem_or_a_warning() {
+    let upstream = "127.0.0.1:8000".parse().unwrap();
+    let guarded = |prefix: &str| {
+        let usual = crate::support::configuration::usual(upstream);
+        usual.route(|route| route.path("/hooks/*").with("upstream.strip_prefix", prefix))
+    };
+    let stripping = open("http://127.0.0.1:8000").path("/open/*").with("upstream.strip_prefix", "/open");
+    let told = load(&guarded("/hooks").add_route(stripping.clone())).unwrap_err().to_string();
+    let expected = "routes[1].upstream.strip_prefix: with strip_prefix and path_prefix, the upstream gets the same paths \
+                    as from routes[0] (`webhook`), which has stricter authentication";
+    assert!(told.contains(expected), "{told}");
+    // GET, which the guarded route does not take; another upstream; and paths within the guarded ones.
+    let public = stripping.clone().with("upstream.path_prefix", "/public");
+    for (route, count) in
+        [(stripping.clone().methods(["GET"]), 0), (stripping.upstream("http://127.0.0.1:8001"), 0), (public, 1)]
+    {
+        assert_eq!(warnings(&guarded("/hooks").add_route(route)).len(), count);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Behind other proxies: which proxies may name the client's address, and which decisions use it.
 
+mod certificates;
 mod fields;
 mod header;
 mod real;

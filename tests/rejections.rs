@@ -114,6 +114,27 @@ async fn challenges_follow_rfc_6750() {
     assert_eq!(challenge(unscoped).as_deref(), Some("Bearer realm=\"webhook\", error=\"insufficient_scope\""));
 }
 
+/// Bandwidth shows its password only after a challenge (RFC 7617 §2); a 401 has one for each scheme (RFC 9110 §15.5.2).
+#[tokio::test]
+async fn each_scheme_in_authorization_has_its_challenge() {
+    let upstream = Upstream::echo().await;
+    for (scheme, wrong, expected) in [
+        ("Basic", "Basic dXNlcjp3cm9uZw==", "Basic realm=\"webhook\", charset=\"UTF-8\""),
+        ("Token", "Token wrong", "Token realm=\"webhook\""),
+    ] {
+        let token = StaticToken::new("Authorization", "token").with("scheme", scheme);
+        let gateway = Setup::new(upstream.address).file("token", "user:a password").auth(token).start();
+        let client = gateway.client();
+        for request in [client.request("/webhook"), client.request("/webhook").header("authorization", wrong)] {
+            let answer = client.send(request, "{}").await;
+            assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, Some(expected)), "{scheme}");
+        }
+        let right = if scheme == "Basic" { "Basic dXNlcjphIHBhc3N3b3Jk" } else { "Token user:a password" };
+        let answer = client.send(client.request("/webhook").header("authorization", right), "{}").await;
+        assert_eq!(answer.status, 200, "{scheme}");
+    }
+}
+
 #[tokio::test]
 async fn unknown_routes_and_methods_are_rejected() {
     let upstream = Upstream::echo().await;

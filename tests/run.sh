@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests and installs their requirements: system packages, a Python environment, a package for Node, the
+# Runs all tests and installs their requirements: system packages, a Python environment, packages for Node, the
 # binaries.
 #
 #   bash tests/run.sh
@@ -36,6 +36,7 @@ install_packages() {
     needs node nodejs
     needs npm npm
     needs php php-cli
+    needs java openjdk-17-jdk-headless
     python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
     if [ ${#MISSING[@]} -eq 0 ]; then return; fi
     [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
@@ -65,8 +66,9 @@ make_environment() {
     cp tests/requirements.txt "$stamp"
 }
 
-make_provider() {
-    local folder=tests/e2e/oidc
+# Arguments: a folder with the packages of a Node program.
+install_node_packages() {
+    local folder=$1
     local stamp=$folder/node_modules/package-lock.json
     if cmp -s "$folder/package-lock.json" "$stamp"; then return; fi
     npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
@@ -86,7 +88,8 @@ command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's r
 heading "requirements of the tests"
 install_packages
 make_environment
-make_provider
+install_node_packages tests/e2e/oidc
+install_node_packages tests/e2e/websocket
 
 heading "unit and integration tests"
 cargo test --locked
@@ -100,6 +103,15 @@ heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as 
 
 heading "end to end: applications that leave bodies unread"
 "$VENV/bin/python" tests/e2e/unread_bodies.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: clients of plain HTTP that offer HTTP/2, or close their side"
+"$VENV/bin/python" tests/e2e/plain_clients.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: WebSocket clients and servers in Python and Node"
+"$VENV/bin/python" tests/e2e/websocket_tunnels.py --hookgate "$TARGET/debug/hookgate"
+
+heading "end to end: gRPC, with the client and the server of grpcio"
+"$VENV/bin/python" tests/e2e/grpc_calls.py --hookgate "$TARGET/debug/hookgate"
 
 if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
     heading "the static binary"

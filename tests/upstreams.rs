@@ -1,6 +1,9 @@
 //! Upstreams over TLS, on a Unix socket, and several with load balancing.
 
+mod http2;
+mod identity;
 mod reuse;
+mod timeouts;
 
 use std::net::SocketAddr;
 

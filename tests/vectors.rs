@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-pub use harness::{Case, Verdict, cases, read};
+pub use harness::{Case, Verdict, cases, decide_at, read};
 
 /// The vectors from SDKs, if the file exists; it is not part of the project.
 fn shared() -> Option<Value> {

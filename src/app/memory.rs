@@ -65,6 +65,12 @@ const STORE_CACHE: u64 = 64 * MIB;
 /// The latest changes that are kept for Redis: 65,536 of 512 bytes, and 16 MiB of stored responses.
 const STORE_TAIL: u64 = 48 * MIB;
 
+/// An open tunnel: its buffers, and its connection to the upstream with TLS.
+const TUNNEL: u64 = 64 * KIB;
+
+/// A tenant with four files, each with a secret of at most 2 KiB.
+const TENANT: u64 = 12 * KIB;
+
 /// A route with its metrics and two renderings of them.
 const ROUTE: u64 = 64 * KIB;
 
@@ -101,6 +107,8 @@ pub fn memory_terms(config: &Config) -> Vec<MemoryTerm> {
         ("cached tokens", token_caches(&routes) * TOKEN_CACHE),
         ("key sets", amount(config.handles.remote_keys.len()) * KEY_SET),
         ("store", store(config, &routes)),
+        ("tunnels", tunnels(&routes).saturating_mul(TUNNEL)),
+        ("tenants", tenants(config)),
         ("routes and metrics", amount(routes.len()) * ROUTE),
     ];
     let terms = terms.into_iter().filter(|(_, bytes)| *bytes > 0);
@@ -169,12 +177,18 @@ fn tls_connection(limits: &ListenerLimits) -> u64 {
     TLS_CONNECTION + http1.max(headers + u64::from(RECEIVE_WINDOW) + streams)
 }
 
-/// Whether a body may be parsed for the decision or its replay id.
+/// Whether a body may be parsed for the decision, its replay id or the filter.
 fn parses_body(route: &Route) -> bool {
     let headers_alone = |policy: &&Policy| {
         matches!(policy, Policy::Jwt(_) | Policy::Token(_) | Policy::ClientCertificate(_) | Policy::Public)
     };
-    !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
+    let filters = route.filter.iter().any(|rule| rule.source.is_in_body());
+    filters || !route.challenges.is_empty() || !route.rules.policy.leaves().iter().all(headers_alone)
+}
+
+/// The secrets of the tenants of all folders.
+fn tenants(config: &Config) -> u64 {
+    config.handles.tenants.iter().fold(0, |sum, folder| sum.saturating_add(amount(folder.max_tenants) * TENANT))
 }
 
 /// The number of kinds of limits whose consumed quotas are kept in numbers that clients determine: issuers, subjects,
@@ -188,6 +202,11 @@ fn rate_limits(routes: &[&Route]) -> u64 {
         + used(|route| !route.challenges.is_empty())
 }
 
+/// The tunnels that may be open.
+fn tunnels(routes: &[&Route]) -> u64 {
+    routes.iter().filter_map(|route| route.websocket.as_ref()).map(|rule| u64::from(rule.max_tunnels)).sum()
+}
+
 /// The number of caches of verified tokens, one for each issuer.
 fn token_caches(routes: &[&Route]) -> u64 {
     let leaves = routes.iter().flat_map(|route| route.rules.policy.leaves());
@@ -196,6 +215,7 @@ fn token_caches(routes: &[&Route]) -> u64 {
         Policy::AllOf(_)
         | Policy::AnyOf(_)
         | Policy::Detached(_)
+        | Policy::MessageSignature(_)
         | Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)
@@ -250,7 +270,9 @@ routes:
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("gateway.yaml");
         std::fs::write(folder.path().join("secret"), "a secret of a sender").unwrap();
-        std::fs::write(&path, USUAL.replace("TOP", top).replace("AUTH", auth).replace("LIMITS", limits)).unwrap();
+        std::fs::create_dir(folder.path().join("tenants")).unwrap();
+        let usual = if auth == TENANTS { USUAL.replace("path: /a", "path: \"/{tenant}\"") } else { USUAL.to_owned() };
+        std::fs::write(&path, usual.replace("TOP", top).replace("AUTH", auth).replace("LIMITS", limits)).unwrap();
         memory_terms(&config::load(&path, &Handles::default()).unwrap_or_else(|errors| panic!("{errors}")))
     }
 
@@ -260,6 +282,7 @@ routes:
 
     const PUBLIC: &str = "auth: public";
     const GITHUB: &str = "auth: { preset: github, secret: { file: secret } }";
+    const TENANTS: &str = "auth: { preset: github, secrets: { dir: tenants } }";
     const JWT: &str = "auth: { jwt: { issuer: a, audience: x } }\n    replay_protection: disabled";
     const ISSUER: &str =
         "issuers: { a: { issuer: https://a.test/, algorithms: [RS256], jwks: { url: \"https://a.test/\" } } }";
@@ -290,7 +313,9 @@ routes:
             ("rate limits", 16 * MIB, ISSUER, JWT, ", per_issuer: { rate: 1/s }, per_subject: { rate: 1/s }"),
             ("rate limits", 8 * MIB, ISSUER, JWT, ", per_sender: { rate: 1/s }"),
             ("cached tokens", 24 * MIB, ISSUER, JWT, ""),
+            ("tunnels", 10 * 64 * KIB, memory, &format!("{GITHUB}\n    websocket: {{ max_tunnels: 10 }}"), ""),
             ("key sets", 4 * MIB, ISSUER, JWT, ""),
+            ("tenants", 12_000 * KIB, "", TENANTS, ""),
             ("store", 80_000, memory, GITHUB, ""),
             ("store", 80_000 + 64 * MIB, embedded, GITHUB, ""),
             ("store", 48 * MIB, redis, GITHUB, ""),

@@ -9,11 +9,11 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, Method};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
-use super::json::parse_object;
+use super::json_text::JsonText;
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::RequestView;
@@ -88,9 +88,9 @@ impl ChallengeRule {
             return Ok(None);
         }
         if !self.json.is_empty() {
-            // An array of one item is read as the object {"0": item}.
-            let Some(body) = body_object(request)? else { return Ok(None) };
-            if !self.json.iter().all(|rule| rule.holds(&body)) {
+            let Some(body) = event(request)? else { return Ok(None) };
+            // A body that programs read differently is no challenge.
+            if !self.json.iter().all(|rule| rule.holds_in(body) == Ok(true)) {
                 return Ok(None);
             }
         }
@@ -149,25 +149,16 @@ fn filled(value: &Value, fill: &impl Fn(&str) -> String) -> Value {
     }
 }
 
-fn body_object(request: &RequestView<'_>) -> Result<Option<Map<String, Value>>, VerifyError> {
-    if let Some(object) = request.json()? {
-        return Ok(Some(object.clone()));
-    }
-    // Azure sends an array of one event.
-    let wrapped = [b"{\"\":", request.body()?, b"}"].concat();
-    let Ok(mut object) = parse_object(&wrapped) else { return Ok(None) };
-    match object.remove("") {
-        Some(Value::Array(items)) if items.len() == 1 && object.is_empty() => {
-            Ok(Some(items.into_iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()))
-        }
-        _ => Ok(None),
-    }
+/// A body that is an object, or an array of one event, as Azure sends it.
+fn event<'r>(request: &RequestView<'r>) -> Result<Option<JsonText<'r>>, VerifyError> {
+    Ok(request.any_json()?.filter(|text| text.is_object() || text.items().count() == 1))
 }
 
 fn find(place: &Locator, request: &RequestView<'_>) -> Result<Option<String>, VerifyError> {
     if let Locator::Json(pointer) = place {
-        let body = body_object(request)?;
-        return Ok(body.and_then(|body| pointer.find(&body)?.as_str().map(str::to_owned)));
+        let found = event(request)?.and_then(|body| pointer.find_in_text(body).ok()?);
+        let value = found.and_then(|text| text.value().ok());
+        return Ok(value.and_then(|value| value.as_str().map(str::to_owned)));
     }
     Ok(place.find(request)?.and_then(LocatedValue::into_text).map(Cow::into_owned))
 }

@@ -3,6 +3,8 @@
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
+use super::json_text::{JsonError, JsonText, index};
+
 /// The largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 256 * 1024;
 
@@ -29,6 +31,8 @@ pub enum ClaimTest {
     /// The claim is an array that contains the value, or a string that has it among its space-separated words, as
     /// scopes are written (RFC 8693 §4.2). A part of a word does not match.
     Contains(Value),
+    /// [`Self::Contains`] with at least one of these values.
+    ContainsAny(Vec<Value>),
     /// The claim is a string with this prefix.
     Prefix(String),
     /// The claim is a string that matches this pattern as a whole.
@@ -54,9 +58,22 @@ impl Pointer {
         descend(claims.get(first)?, rest)
     }
 
+    /// The value inside `text` that the pointer references, if any.
+    ///
+    /// # Errors
+    /// [`JsonError`] if programs could find different values there.
+    pub fn find_in_text<'b>(&self, text: JsonText<'b>) -> Result<Option<JsonText<'b>>, JsonError> {
+        text.find(&self.0)
+    }
+
     /// The value inside `value` that the pointer references, if any.
     pub fn find_in<'c>(&self, value: &'c Value) -> Option<&'c Value> {
         descend(value, &self.0)
+    }
+
+    /// Whether the pointer is that of this claim, and not of a member inside it.
+    pub fn is_claim(&self, name: &str) -> bool {
+        matches!(self.0.as_slice(), [only] if only == name)
     }
 
     /// The pointers before and after the first segment `*`, which some rules read as "every item"; `None` without one.
@@ -88,16 +105,40 @@ fn unescape(segment: &str) -> Option<String> {
     (!stray).then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Parses an array index (RFC 6901 §4): digits without leading zeros.
-fn index(segment: &str) -> Option<usize> {
-    let plain = segment.bytes().all(|byte| byte.is_ascii_digit()) && (segment == "0" || !segment.starts_with('0'));
-    if plain { segment.parse().ok() } else { None }
-}
-
 impl ClaimRule {
     /// Whether the claims satisfy the rule.
     pub fn holds(&self, claims: &Map<String, Value>) -> bool {
         self.test.passes(self.pointer.find(claims))
+    }
+
+    /// What differs, for the operator: the claim, the operator and the type of the value, never the value.
+    pub fn mismatch(&self, claims: &Map<String, Value>) -> String {
+        let operator = self.test.operator();
+        let found = match self.pointer.find(claims) {
+            None => return format!("the token has no claim {}, for which the rule is `{operator}`", self.pointer),
+            Some(Value::Array(_)) if self.test.is_of_one_value() => {
+                "a list, which `contains` and `contains_any` compare"
+            }
+            Some(Value::Array(_)) => "a list",
+            Some(Value::String(_)) => "a text",
+            Some(Value::Number(_)) => "a number",
+            Some(Value::Bool(_)) => "true or false",
+            Some(Value::Object(_)) => "an object",
+            Some(Value::Null) => "null",
+        };
+        format!("the claim {} does not satisfy `{operator}`: it is {found}", self.pointer)
+    }
+
+    /// Whether the value in a JSON text satisfies the rule.
+    ///
+    /// # Errors
+    /// [`JsonError`] if programs could find different values there.
+    pub fn holds_in(&self, text: JsonText<'_>) -> Result<bool, JsonError> {
+        let found = self.pointer.find_in_text(text)?;
+        if let ClaimTest::Exists(expected) = self.test {
+            return Ok(found.is_some() == expected);
+        }
+        Ok(self.test.passes(found.map(JsonText::value).transpose()?.as_ref()))
     }
 
     /// Whether the claim lists scopes, for which RFC 6750 §3.1 has a separate error (`insufficient_scope`).
@@ -119,20 +160,59 @@ impl ClaimTest {
         Ok(Self::Matches(anchored))
     }
 
-    fn passes(&self, claim: Option<&Value>) -> bool {
+    /// Whether the value has a type that the condition compares: another one is no value that its author had in mind.
+    pub fn applies_to(&self, value: &Value) -> bool {
+        let same_type = |wanted: &Value| std::mem::discriminant(wanted) == std::mem::discriminant(value);
+        match self {
+            Self::Exists(_) => false,
+            Self::Equals(wanted) => same_type(wanted),
+            Self::OneOf(wanted) => wanted.iter().any(same_type),
+            Self::Contains(_) => value.is_array() || value.is_string(),
+            Self::ContainsAny(_) => value.is_array(),
+            Self::Prefix(_) | Self::Matches(_) => value.is_string(),
+        }
+    }
+
+    /// The name of the operator in gateway.yaml; `equals` for a value without operator.
+    pub const fn operator(&self) -> &'static str {
+        match self {
+            Self::Equals(_) => "equals",
+            Self::OneOf(_) => "one_of",
+            Self::Contains(_) => "contains",
+            Self::ContainsAny(_) => "contains_any",
+            Self::Prefix(_) => "prefix",
+            Self::Matches(_) => "matches",
+            Self::Exists(_) => "exists",
+        }
+    }
+
+    /// Whether the test fails for each list.
+    pub const fn is_of_one_value(&self) -> bool {
+        matches!(self, Self::Equals(_) | Self::OneOf(_) | Self::Prefix(_) | Self::Matches(_))
+    }
+
+    /// Whether a claim satisfies the condition.
+    pub fn passes(&self, claim: Option<&Value>) -> bool {
         match (self, claim) {
             (Self::Exists(wanted), claim) => claim.is_some() == *wanted,
             (_, None) => false,
             (Self::Equals(wanted), Some(claim)) => claim == wanted,
             (Self::OneOf(wanted), Some(claim)) => wanted.contains(claim),
-            (Self::Contains(wanted), Some(Value::Array(items))) => items.contains(wanted),
-            (Self::Contains(Value::String(word)), Some(Value::String(text))) => {
-                text.split(' ').any(|part| part == word)
-            }
+            (Self::Contains(wanted), Some(claim)) => contains(claim, wanted),
+            (Self::ContainsAny(wanted), Some(claim)) => wanted.iter().any(|wanted| contains(claim, wanted)),
             (Self::Prefix(prefix), Some(Value::String(text))) => text.starts_with(prefix),
             (Self::Matches(pattern), Some(Value::String(text))) => pattern.is_match(text),
-            (Self::Contains(_) | Self::Prefix(_) | Self::Matches(_), Some(_)) => false,
+            (Self::Prefix(_) | Self::Matches(_), Some(_)) => false,
         }
+    }
+}
+
+/// Whether a list has the value, or a text has it among its words.
+fn contains(claim: &Value, wanted: &Value) -> bool {
+    match (claim, wanted) {
+        (Value::Array(items), _) => items.contains(wanted),
+        (Value::String(text), Value::String(word)) => text.split(' ').any(|part| part == word),
+        (_, _) => false,
     }
 }
 
@@ -165,6 +245,35 @@ mod tests {
         assert!(!holds("s", hook(), json!({"s": "hook:read webhook"})));
         assert!(!holds("s", hook(), json!({"s": ["hooks"]})));
         assert!(!holds("s", hook(), json!({"s": {"hook": true}})));
+    }
+
+    #[test]
+    fn contains_any_takes_one_of_several_members_or_words() {
+        let groups = || ClaimTest::ContainsAny(vec![json!("admin"), json!("ops"), json!(7)]);
+        for claim in [json!(["dev", "ops"]), json!([7]), json!("read admin")] {
+            assert!(holds("g", groups(), json!({ "g": claim })), "{claim}");
+        }
+        for claim in
+            [json!(["dev"]), json!([]), json!("administrator"), json!(["7"]), json!(7), json!({"ops": 1}), json!(null)]
+        {
+            assert!(!holds("g", groups(), json!({ "g": claim })), "{claim}");
+        }
+        assert!(!holds("g", groups(), json!({})));
+    }
+
+    /// The value of a claim may be personal or secret.
+    #[test]
+    fn a_mismatch_is_told_without_the_value() {
+        let told = |test: ClaimTest, claims: Value| {
+            let rule = ClaimRule { pointer: Pointer::parse("role").unwrap(), test };
+            rule.mismatch(claims.as_object().unwrap())
+        };
+        let one_of = || ClaimTest::OneOf(vec![json!("admin")]);
+        let list =
+            "the claim /role does not satisfy `one_of`: it is a list, which `contains` and `contains_any` compare";
+        assert_eq!(told(one_of(), json!({"role": ["admin"]})), list);
+        assert_eq!(told(one_of(), json!({"role": "x"})), "the claim /role does not satisfy `one_of`: it is a text");
+        assert_eq!(told(one_of(), json!({})), "the token has no claim /role, for which the rule is `one_of`");
     }
 
     #[test]

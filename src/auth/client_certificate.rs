@@ -1,6 +1,7 @@
 //! Client certificates (mTLS): the certificate from the TLS handshake, and whether it is (still) trusted.
 //!
-//! The TLS layer verifies that the client holds the private key, and creates one [`ClientCertificate`] per connection.
+//! The TLS layer verifies that the client holds the private key, and creates one [`ClientCertificate`] per connection; a
+//! trusted proxy that terminates TLS verifies it instead, and states the certificate in a header.
 //! Trust is checked again for each request: a connection outlives a reload, a resumed session skips the verification
 //! (RFC 8446 §2.2), and revocation lists and certificates expire in the meantime.
 

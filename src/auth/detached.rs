@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::explanation::Explanation;
 use super::grant::{Grant, ReplayId, hash_of};
 use super::issuer::Issuer;
-use super::jws::{decode, object, optional_text};
+use super::jws::{decode, header_text, object, optional_text};
 use super::keys::Algorithm;
 use super::locator::Locator;
 use super::rejection::{Rejection, VerifyError};
@@ -72,14 +72,18 @@ impl DetachedPolicy {
         let token = self.token.find_token(request)?;
         let (encoded, signature) = split(&token).ok_or(Reason::MalformedToken)?;
         let header = self.payload.header(encoded)?;
-        explanation.add("header", || format!("alg {:?}, kid {:?}", header.algorithm, header.kid));
+        explanation.add("header", || header_text(header.algorithm, header.kid.as_deref()));
         let reject = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(reject(Reason::UnsupportedAlgorithm).into());
         }
         let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..reject(reason) };
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
-        let keys = keys.select(header.kid.as_deref(), header.algorithm).map_err(undecided)?;
+        let (kid, algorithm) = (header.kid.as_deref(), header.algorithm);
+        let keys = keys.select(kid, algorithm).map_err(|reason| {
+            let detail = (reason == Reason::UnknownKey).then(|| keys.unknown_key(kid, algorithm).into());
+            Rejection { detail, ..undecided(reason) }
+        })?;
         let bytes = decode(signature).map_err(reject)?;
         let signer = |text: &[u8]| keys.iter().map(|(_, key)| *key).find(|key| key.verify(text, &bytes).is_ok());
         let texts = self.payload.texts(encoded, &header, request)?;
@@ -104,7 +108,7 @@ impl DetachedPolicy {
             issuer: Some(Arc::clone(&self.issuer.name)),
             kid: header.kid,
             replay_id,
-            holder: Some(self.issuer.holder(key)),
+            holder: Some(self.issuer.holder(key, &Map::new())),
             key: self.issuer.unnamed(key),
             ..Grant::anonymous()
         })

@@ -134,7 +134,7 @@ pub struct CredentialId<'g> {
 /// Each scheme extracts the id if the route has replay protection; `store` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayId {
-    /// The kind of id: `claim`, `piece` (a signed component) or `hash`. Its bytes are hashed into stored ids, so that
+    /// The kind of id: `claim`, `piece` (a signed component), `nonce` (of a message signature) or `hash`. Its bytes are hashed into stored ids, so that
     /// they never change.
     pub kind: &'static str,
     /// The bytes of the id.
@@ -162,7 +162,6 @@ pub enum SignatureCheck {
 
 /// The verdict on a request that may be forwarded.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "almost every request has a grant, and a box would be an allocation")]
 pub enum Permit {
     /// The policy granted the request.
     Granted(Grant),

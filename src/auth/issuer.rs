@@ -16,9 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::jws::Token;
+use serde_json::{Map, Value};
+
+use super::grant::SignatureCheck;
+use super::jws::{JwsParts, Token, header_text};
 use super::keys::{Algorithm, Key, KeySet, Keys};
+use super::quoted::quoted;
+use super::rejection::Rejection;
 use super::sender::{Holder, HolderKind, KeyDigest};
+use crate::clock::UnixTime;
+use crate::reason::Reason;
 
 /// Number of lock stripes, so that workers do not wait for each other.
 const STRIPES: usize = 16;
@@ -36,8 +43,8 @@ pub struct Issuer {
     pub name: Arc<str>,
     /// Whether that is the name of a preset, under which routes may have different keys.
     pub preset: bool,
-    /// The exact `iss`. `None` skips the comparison (`none` in gateway.yaml, only together with one pinned key).
-    pub iss: Option<String>,
+    /// The `iss` of its tokens.
+    pub iss: IssuerClaim,
     /// Allowed algorithms.
     pub algorithms: Vec<Algorithm>,
     /// The issuer's keys; another issuer's keys are never searched.
@@ -46,12 +53,181 @@ pub struct Issuer {
     pub token_cache: Arc<VerifiedTokenCache>,
 }
 
+/// The place of a tenant in an issuer template, as Microsoft writes it in its discovery document.
+pub const TENANT: &str = "{tenantid}";
+
+/// The `iss` that the tokens of an issuer have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerClaim {
+    /// Any value, or none (`none` in gateway.yaml, only together with a pinned key).
+    Any,
+    /// Exactly this value.
+    Exact(String),
+    /// This value with one of these tenants in the place of [`TENANT`].
+    Tenants(String, Vec<String>),
+    /// The tokens are JWT-SVIDs (SPIFFE JWT-SVID §3): `sub` is a SPIFFE id in this trust domain, and `iss` is ignored.
+    TrustDomain(String),
+}
+
+impl IssuerClaim {
+    /// Whether a token with these claims is one of the issuer's.
+    pub(super) fn matches(&self, claims: &Map<String, Value>) -> bool {
+        let text = |name| claims.get(name).and_then(Value::as_str);
+        match self {
+            Self::Any => true,
+            Self::Exact(iss) => text("iss") == Some(iss),
+            Self::Tenants(..) => self.tenant(claims).is_some(),
+            Self::TrustDomain(domain) => {
+                text("sub").and_then(|sub| sub.strip_prefix(domain.as_str())).is_some_and(|path| path.starts_with('/'))
+            }
+        }
+    }
+
+    /// The tenant that `iss` names, of a template.
+    fn tenant(&self, claims: &Map<String, Value>) -> Option<&str> {
+        let (Self::Tenants(template, tenants), Some(Value::String(iss))) = (self, claims.get("iss")) else {
+            return None;
+        };
+        let (before, after) = template.split_once(TENANT)?;
+        let found = iss.strip_prefix(before)?.strip_suffix(after)?;
+        tenants.iter().find(|tenant| *tenant == found).map(String::as_str)
+    }
+
+    /// The rejection of a token of another issuer. Both values are public.
+    pub(super) fn mismatch(&self, claims: &Map<String, Value>) -> Rejection {
+        let (name, expected) = match self {
+            Self::Any => ("iss", "any issuer".to_owned()),
+            Self::Exact(iss) => ("iss", quoted(iss)),
+            Self::Tenants(template, _) => ("iss", format!("{} with one of its `tenants`", quoted(template))),
+            Self::TrustDomain(domain) => ("sub", format!("a SPIFFE id in {}", quoted(domain))),
+        };
+        match claims.get(name) {
+            None => {
+                Rejection::detailed(Reason::MissingClaim, format!("the token has no `{name}`; expected {expected}"))
+            }
+            // A subject may name a person.
+            Some(_) if name == "sub" => Rejection::detailed(Reason::InvalidIssuer, format!("`sub` is not {expected}")),
+            Some(found) => {
+                let found = found.as_str().map_or_else(|| "no string".to_owned(), quoted);
+                Rejection::detailed(Reason::InvalidIssuer, format!("expected iss {expected}, got {found}"))
+            }
+        }
+    }
+
+    /// Whether a token could be one of both issuers.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let claims = |iss: &str| Map::from_iter([("iss".to_owned(), Value::from(iss))]);
+        match (self, other) {
+            (Self::Exact(iss), Self::Exact(_) | Self::Tenants(..)) => other.matches(&claims(iss)),
+            (Self::Tenants(template, tenants), Self::Exact(_) | Self::Tenants(..)) => {
+                tenants.iter().any(|tenant| other.matches(&claims(&template.replace(TENANT, tenant))))
+            }
+            // The trust domain of a subject cannot be that of an issuer with another `iss`, which may have any subject.
+            (Self::TrustDomain(domain), Self::TrustDomain(other)) => domain == other,
+            (Self::TrustDomain(_), _) | (_, Self::TrustDomain(_) | Self::Any) | (Self::Any, _) => true,
+        }
+    }
+
+    /// An `iss` that matches, for a development token.
+    pub fn example(&self) -> Option<String> {
+        match self {
+            Self::Any | Self::TrustDomain(_) => None,
+            Self::Exact(iss) => Some(iss.clone()),
+            Self::Tenants(template, tenants) => tenants.first().map(|tenant| template.replace(TENANT, tenant)),
+        }
+    }
+
+    /// A `sub` that matches, for a development token; `None` if any does.
+    pub fn example_subject(&self) -> Option<String> {
+        match self {
+            Self::Any | Self::Exact(_) | Self::Tenants(..) => None,
+            Self::TrustDomain(domain) => Some(format!("{domain}/development")),
+        }
+    }
+
+    /// Whether `iss` is not compared, so that a token may be without it.
+    pub const fn is_optional(&self) -> bool {
+        matches!(self, Self::Any | Self::TrustDomain(_))
+    }
+}
+
 impl Issuer {
-    /// The holder of a token that this key has verified: the sender that the key names, or else the issuer. No `kid` is
-    /// part of it, since issuers rotate their keys.
-    pub(super) fn holder(&self, key: &Key) -> Holder {
-        let issuer = || Holder { kind: HolderKind::Issuer, name: Arc::clone(&self.name), key_id: None };
+    /// The holder of a token that this key has verified: the sender that the key names, or else the issuer with the
+    /// tenant. No `kid` is part of it, since issuers rotate their keys.
+    pub(super) fn holder(&self, key: &Key, claims: &Map<String, Value>) -> Holder {
+        let tenant = self.iss.tenant(claims).map(Into::into);
+        let issuer = || Holder { kind: HolderKind::Issuer, name: Arc::clone(&self.name), key_id: tenant };
         key.sender.as_ref().map_or_else(issuer, Holder::named)
+    }
+
+    /// Verifies the signature of a token, unless the cache proves that the same keys have. Returns the key set with the
+    /// index of the key.
+    ///
+    /// # Errors
+    /// `unsupported_algorithm`, `jwks_unavailable`, `unknown_key`, `invalid_signature`.
+    pub(super) fn verify_signature(
+        &self,
+        (parts, token): (&JwsParts<'_>, &Arc<Token>),
+        (name, known): (Option<TokenHash>, Option<CachedToken>),
+        now: UnixTime,
+    ) -> Result<(Arc<KeySet>, usize, SignatureCheck), Rejection> {
+        if !self.algorithms.contains(&token.algorithm) {
+            let allowed: Vec<&str> = self.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+            let detail = format!("the token's alg is {}; allowed are {}", token.algorithm.name(), allowed.join(", "));
+            return Err(Rejection::detailed(Reason::UnsupportedAlgorithm, detail));
+        }
+        // No key set, or a key that is not in it: a fetch may resolve this rejection.
+        let undecided = |rejection| Rejection { remote: self.keys.remote(), ..rejection };
+        let keys = match &self.keys {
+            Keys::Chain(root) => Arc::new(root.key(&token.chain()?, token.algorithm, now)?),
+            keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {
+                keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable.into()))?
+            }
+        };
+        // A cached result holds only for the same key set, which would select and verify the same key again.
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.keys, &keys)) {
+            return Ok((keys, known.key, SignatureCheck::Cached));
+        }
+        let kid = token.kid.as_deref();
+        let candidates = keys.select(kid, token.algorithm).map_err(|reason| {
+            if reason == Reason::UnknownKey {
+                undecided(Rejection::detailed(reason, self.with_iss(keys.unknown_key(kid, token.algorithm), token)))
+            } else {
+                Rejection::detailed(reason, format!("the key of this kid is not for {}", token.algorithm.name()))
+            }
+        })?;
+        let (place, _) = parts.signed_by(&candidates).map_err(|reason| {
+            let rejection = Rejection::detailed(reason, self.with_iss(header_text(token.algorithm, kid), token));
+            // The issuer may have replaced a key that was chosen without its `kid`.
+            let unnamed = kid.is_none() || candidates.iter().any(|(_, key)| key.name().is_none());
+            if unnamed && reason == Reason::InvalidSignature { undecided(rejection) } else { rejection }
+        })?;
+        if let Some(name) = name {
+            let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(&keys), key: place };
+            self.token_cache.add(name, known);
+        }
+        Ok((keys, place, SignatureCheck::Verified))
+    }
+
+    /// Adds to a detail that the token says to be of another issuer, which is the cause then.
+    fn with_iss(&self, detail: String, token: &Token) -> String {
+        if self.iss.matches(&token.claims) {
+            return detail;
+        }
+        let mismatch = self.iss.mismatch(&token.claims).detail.unwrap_or_default();
+        format!("{detail}; {mismatch}")
+    }
+
+    /// Whether the key may sign for the issuer of these claims: Microsoft's common key set has keys of single tenants.
+    pub(super) fn may_sign(&self, key: &Key, claims: &Map<String, Value>) -> bool {
+        match (&self.iss, key.issuer.as_deref()) {
+            (IssuerClaim::Tenants(template, _), Some(of)) => {
+                of == template || claims.get("iss").and_then(Value::as_str) == Some(of)
+            }
+            (IssuerClaim::Tenants(..) | IssuerClaim::Any | IssuerClaim::Exact(_) | IssuerClaim::TrustDomain(_), _) => {
+                true
+            }
+        }
     }
 
     /// The key, unless the name of the holder is unique in gateway.yaml.

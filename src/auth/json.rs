@@ -1,4 +1,4 @@
-//! A strict parser for untrusted JSON: tokens, key sets and request bodies. It parses with serde_json and rejects input
+//! A strict parser for untrusted JSON: tokens, key sets and single values of request bodies (`json_text`). It parses with serde_json and rejects input
 //! that two parsers could read differently: duplicate members (RFC 8725 §2.4, RFC 7519 §4), also when a name is written
 //! with escapes, and unbounded nesting.
 
@@ -21,13 +21,21 @@ pub struct MalformedJson;
 /// [`MalformedJson`] for anything else, and for invalid UTF-8, comments, NaN, trailing commas or bytes after
 /// the end (all by serde_json).
 pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, MalformedJson> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict(MAX_DEPTH).deserialize(&mut deserializer).map_err(|_| MalformedJson)?;
-    deserializer.end().map_err(|_| MalformedJson)?;
-    match value {
+    match parse_value(bytes)? {
         Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(MalformedJson),
     }
+}
+
+/// Parses exactly one JSON value.
+///
+/// # Errors
+/// Those of [`parse_object`].
+pub(super) fn parse_value(bytes: &[u8]) -> Result<Value, MalformedJson> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict(MAX_DEPTH).deserialize(&mut deserializer).map_err(|_| MalformedJson)?;
+    deserializer.end().map_err(|_| MalformedJson)?;
+    Ok(value)
 }
 
 /// A parser of values with this number of levels left.

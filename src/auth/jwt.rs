@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 
 use super::claims::{ClaimRule, Pointer};
 use super::explanation::Explanation;
-use super::grant::{Grant, ReplayId, SignatureCheck, hash_of};
-use super::issuer::{CachedToken, Issuer, VerifiedTokenCache};
-use super::jws::{JwsParts, Token, text};
-use super::keys::Keys;
+use super::grant::{Grant, ReplayId, hash_of};
+use super::issuer::{Issuer, VerifiedTokenCache};
+use super::jws::{JwsParts, Token, header_text, malformed, missing};
+use super::keys::Key;
 use super::locator::Locator;
+use super::quoted::quoted;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
 use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
@@ -93,7 +94,7 @@ impl JwtPolicy {
         let validity = self.check_bindings(&grant.claims, request, now, explanation);
         let validity = validity.map_err(|error| error.proven(&issuer.name))?;
         let replay_id = self.replay_id_of(&token, &grant.claims, validity);
-        grant.replay_id = replay_id.map_err(|reason| VerifyError::from(reason).proven(&issuer.name))?;
+        grant.replay_id = replay_id.map_err(|rejection| VerifyError::from(rejection).proven(&issuer.name))?;
         Ok(grant)
     }
 
@@ -124,49 +125,18 @@ impl JwtPolicy {
         let token =
             known.as_ref().map_or_else(|| Token::read(&parts).map(Arc::new), |known| Ok(Arc::clone(&known.token)))?;
         token.is_of(&self.allowed_types)?;
-        explanation.add("header", || format!("alg {:?}, kid {:?}", token.algorithm, token.kid));
+        explanation.add("header", || header_text(token.algorithm, token.kid.as_deref()));
         let issuer = self.issuer(&token.claims)?;
         explanation.add("issuer", || issuer.name.to_string());
 
-        let reject =
-            |reason, proven| Rejection { proven, issuer: Some(Arc::clone(&issuer.name)), ..Rejection::from(reason) };
-        if !issuer.algorithms.contains(&token.algorithm) {
-            return Err(reject(Reason::UnsupportedAlgorithm, false).into());
-        }
-        // No key set, or a key that is not in it: a fetch may resolve this rejection.
-        let undecided = |reason| Rejection { remote: issuer.keys.remote(), ..reject(reason, false) };
-        let keys = match &issuer.keys {
-            Keys::Chain(root) => {
-                let chain = token.chain().map_err(|reason| reject(reason, false))?;
-                Arc::new(root.key(&chain, token.algorithm, now).map_err(|reason| reject(reason, false))?)
-            }
-            keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {
-                keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?
-            }
-        };
-        // A cached result holds only for the same key set, which would select and verify the same key again.
-        let before = known.filter(|known| Arc::ptr_eq(&known.keys, &keys));
-        let (key, signed) = match before.as_ref().and_then(|known| keys.get(known.key)) {
-            Some(key) => (key, SignatureCheck::Cached),
-            None => {
-                let candidates = keys.select(token.kid.as_deref(), token.algorithm);
-                let candidates = candidates.map_err(|reason| {
-                    if reason == Reason::UnknownKey { undecided(reason) } else { reject(reason, false) }
-                })?;
-                let (place, key) = parts.signed_by(&candidates).map_err(|reason| reject(reason, false))?;
-                if let Some(name) = name {
-                    let (token, keys) = (&token, &keys);
-                    let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(keys), key: place };
-                    issuer.token_cache.add(name, known);
-                }
-                (key, SignatureCheck::Verified)
-            }
-        };
+        let of_issuer = |rejection| Rejection { issuer: Some(Arc::clone(&issuer.name)), ..rejection };
+        let verified = issuer.verify_signature((&parts, &token), (name, known), now).map_err(of_issuer)?;
+        let (keys, place, signed) = verified;
+        let key = keys.get(place).ok_or(Reason::UnknownKey)?;
         explanation.add("signature", || "valid".into());
 
-        self.check_claims(issuer, &token.claims, now).map_err(|Rejection { reason, insufficient_scope, .. }| {
-            Rejection { insufficient_scope, ..reject(reason, true) }
-        })?;
+        let checked = self.check_claims(issuer, key, &token.claims, now);
+        checked.map_err(|rejection| Rejection { proven: true, ..of_issuer(rejection) })?;
         explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
         let kid = token.kid.as_deref().or_else(|| key.name()).map(str::to_owned);
@@ -176,7 +146,7 @@ impl JwtPolicy {
             claims: Arc::clone(&token.claims),
             secrets: key.secret.into_iter().collect(),
             signed: Some(signed),
-            holder: Some(issuer.holder(key)),
+            holder: Some(issuer.holder(key, &token.claims)),
             key: issuer.unnamed(key),
             ..Grant::anonymous()
         };
@@ -185,15 +155,20 @@ impl JwtPolicy {
 
     /// Selects the issuer. A single issuer needs no selection. Of several, the unverified `iss` selects one; it is
     /// compared again once the signature is verified.
-    fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Reason> {
+    fn issuer(&self, payload: &Map<String, Value>) -> Result<&Issuer, Rejection> {
         match self.issuers.as_slice() {
-            [] => Err(Reason::InvalidIssuer),
+            [] => Err(Reason::InvalidIssuer.into()),
             [sole] => Ok(sole),
-            several => {
-                let says = payload.get("iss").ok_or(Reason::MissingClaim)?.as_str().ok_or(Reason::MalformedToken)?;
-                let says = |issuer: &&Issuer| issuer.iss.as_deref() == Some(says);
-                several.iter().find(says).ok_or(Reason::InvalidIssuer)
-            }
+            several => several.iter().find(|issuer| issuer.iss.matches(payload)).ok_or_else(|| {
+                match payload.get("iss").map(Value::as_str) {
+                    None => missing("iss"),
+                    Some(None) => malformed("`iss` is not a string"),
+                    Some(Some(iss)) => {
+                        let detail = format!("iss {} is that of none of the route's issuers", quoted(iss));
+                        Rejection::detailed(Reason::InvalidIssuer, detail)
+                    }
+                }
+            }),
         }
     }
 
@@ -202,54 +177,66 @@ impl JwtPolicy {
         self.bindings.binds_body() || self.token.is_in_body()
     }
 
-    fn check_claims(&self, issuer: &Issuer, payload: &Map<String, Value>, now: UnixTime) -> Result<(), Rejection> {
+    fn check_claims(
+        &self,
+        issuer: &Issuer,
+        key: &Key,
+        payload: &Map<String, Value>,
+        now: UnixTime,
+    ) -> Result<(), Rejection> {
         let claims = Registered::read(payload)?;
         // A null claim counts as missing, since it carries no value.
-        if self.required_claims.iter().any(|name| payload.get(name).is_none_or(Value::is_null)) {
-            return Err(Reason::MissingClaim.into());
-        }
-        if issuer.iss.is_some() && claims.iss != issuer.iss.as_deref() {
-            return Err(claims.iss.map_or(Reason::MissingClaim, |_| Reason::InvalidIssuer).into());
+        if let Some(name) = self.required_claims.iter().find(|name| payload.get(*name).is_none_or(Value::is_null)) {
+            return Err(missing(name));
         }
         // Exact comparison: no case folding, trailing slash or substring match (mod_auth_openidc GHSA-wcvh-g65p-v576).
-        let names = |ours: &String| claims.audiences.iter().any(|audience| audience == ours);
-        if matches!(&self.audience, Audience::OneOf(ours) if !ours.iter().any(names)) {
-            return Err(Reason::InvalidAudience.into());
+        if !issuer.iss.matches(payload) {
+            return Err(issuer.iss.mismatch(payload));
+        }
+        if !issuer.may_sign(key, payload) {
+            return Err(Rejection::detailed(Reason::InvalidIssuer, "the `issuer` of the key is another tenant"));
+        }
+        match &self.audience {
+            Audience::OneOf(ours) if !claims.audiences.iter().any(|one| ours.iter().any(|our| our == one)) => {
+                return Err(other_audience(ours, &claims.audiences));
+            }
+            Audience::OneOf(_) | Audience::Any => {}
         }
         self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {
             Some(rule) => {
-                Err(Rejection { insufficient_scope: rule.is_scope(), ..Rejection::from(Reason::ClaimMismatch) })
+                let rejection = Rejection::detailed(Reason::ClaimMismatch, rule.mismatch(payload));
+                Err(Rejection { insufficient_scope: rule.is_scope(), ..rejection })
             }
             None => Ok(()),
         }
     }
 
-    fn check_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Reason> {
+    fn check_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Rejection> {
         // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
         if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
-            return Err(Reason::TokenExpired);
+            return Err(Reason::TokenExpired.into());
         }
         // `exp` before `iat`: the token was never valid, at any leeway.
         if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
-            return Err(Reason::TokenExpired);
+            return Err(Reason::TokenExpired.into());
         }
         if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
-            return Err(Reason::TokenNotYetValid);
+            return Err(Reason::TokenNotYetValid.into());
         }
         if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
-            return Err(Reason::TokenIssuedInFuture);
+            return Err(Reason::TokenIssuedInFuture.into());
         }
         if let Some(max_age) = self.max_age {
-            let issued = claims.issued.ok_or(Reason::MissingClaim)?;
+            let issued = claims.issued.ok_or_else(|| missing("iat"))?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                return Err(Reason::TokenTooOld);
+                return Err(Reason::TokenTooOld.into());
             }
         }
         if let Some(max_lifetime) = self.max_lifetime {
-            let (issued, expires) = claims.issued.zip(claims.expires).ok_or(Reason::MissingClaim)?;
+            let (issued, expires) = claims.issued.zip(claims.expires).ok_or_else(|| missing("iat` or `exp"))?;
             if expires.ceil > issued.floor.plus(max_lifetime) {
-                return Err(Reason::TokenLifetimeTooLong);
+                return Err(Reason::TokenLifetimeTooLong.into());
             }
         }
         Ok(())
@@ -281,7 +268,7 @@ impl JwtPolicy {
         token: &str,
         claims: &Map<String, Value>,
         validity: Option<(UnixTime, UnixTime)>,
-    ) -> Result<Option<ReplayId>, Reason> {
+    ) -> Result<Option<ReplayId>, Rejection> {
         let (kind, id) = match &self.replay_id {
             None => return Ok(None),
             Some(JwtReplayId::Claim(pointer)) => ("claim", claim_as_id(pointer, claims)?),
@@ -301,19 +288,29 @@ impl JwtPolicy {
 }
 
 /// A claim as an id: a non-empty string, or a number.
-fn claim_as_id(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Reason> {
+fn claim_as_id(pointer: &Pointer, claims: &Map<String, Value>) -> Result<Vec<u8>, Rejection> {
     match pointer.find(claims) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone().into_bytes()),
         Some(Value::Number(number)) => Ok(number.to_string().into_bytes()),
-        Some(_) => Err(Reason::MalformedToken),
-        None => Err(Reason::MissingClaim),
+        Some(_) => Err(malformed(format!("{pointer}, the replay id, is neither a text nor a number"))),
+        None => Err(missing(&pointer.to_string())),
     }
+}
+
+/// Both values are public. A long list is cut.
+fn other_audience(ours: &[String], theirs: &[&str]) -> Rejection {
+    let list = |names: &mut dyn Iterator<Item = &str>| match names.take(4).map(quoted).collect::<Vec<_>>() {
+        none if none.is_empty() => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let expected = list(&mut ours.iter().map(String::as_str));
+    let detail = format!("expected aud {expected}, got {}", list(&mut theirs.iter().copied()));
+    Rejection::detailed(Reason::InvalidAudience, detail)
 }
 
 /// The registered claims (RFC 7519 §4.1), checked for their types: a claim of the wrong type is an error, never an
 /// absent claim (CVE-2026-25537).
 struct Registered<'p> {
-    iss: Option<&'p str>,
     audiences: Vec<&'p str>,
     expires: Option<NumericDate>,
     not_before: Option<NumericDate>,
@@ -322,17 +319,19 @@ struct Registered<'p> {
 
 impl<'p> Registered<'p> {
     /// Reads the claims in one pass: seven look-ups would compare each name many times.
-    fn read(payload: &'p Map<String, Value>) -> Result<Self, Reason> {
-        let mut read = Self { iss: None, audiences: Vec::new(), expires: None, not_before: None, issued: None };
+    fn read(payload: &'p Map<String, Value>) -> Result<Self, Rejection> {
+        let mut read = Self { audiences: Vec::new(), expires: None, not_before: None, issued: None };
         for (name, claim) in payload {
-            match name.as_str() {
-                "iss" => read.iss = Some(text(claim)?),
-                "sub" | "jti" => _ = text(claim)?,
-                "aud" => read.audiences = audiences(claim)?,
-                "exp" => read.expires = Some(date(claim)?),
-                "nbf" => read.not_before = Some(date(claim)?),
-                "iat" => read.issued = Some(date(claim)?),
-                _ => {}
+            let is_readable = match name.as_str() {
+                "iss" | "sub" | "jti" => claim.is_string(),
+                "aud" => audiences(claim).map(|audiences| read.audiences = audiences).is_some(),
+                "exp" => date(claim).map(|date| read.expires = Some(date)).is_some(),
+                "nbf" => date(claim).map(|date| read.not_before = Some(date)).is_some(),
+                "iat" => date(claim).map(|date| read.issued = Some(date)).is_some(),
+                _ => true,
+            };
+            if !is_readable {
+                return Err(malformed(format!("`{name}` does not have the type of RFC 7519 §4.1")));
             }
         }
         Ok(read)
@@ -340,18 +339,18 @@ impl<'p> Registered<'p> {
 }
 
 /// Reads `aud`: one string or an array of strings (RFC 7519 §4.1.3).
-fn audiences(claim: &Value) -> Result<Vec<&str>, Reason> {
+fn audiences(claim: &Value) -> Option<Vec<&str>> {
     match claim {
         // A null names no audience.
-        Value::Null => Ok(Vec::new()),
-        Value::String(audience) => Ok(vec![audience]),
-        Value::Array(audiences) if audiences.len() <= MAX_AUDIENCES => audiences.iter().map(text).collect(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(Reason::MalformedToken),
+        Value::Null => Some(Vec::new()),
+        Value::String(audience) => Some(vec![audience]),
+        Value::Array(audiences) if audiences.len() <= MAX_AUDIENCES => audiences.iter().map(Value::as_str).collect(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
-fn date(claim: &Value) -> Result<NumericDate, Reason> {
-    claim.as_number().and_then(numeric_date).ok_or(Reason::MalformedToken)
+fn date(claim: &Value) -> Option<NumericDate> {
+    claim.as_number().and_then(numeric_date)
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ mod chain;
 mod error;
 mod jwk;
 mod key;
+mod key_id;
 mod key_set;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use zeroize::Zeroizing;
 
 use crate::clock::UnixTime;
 pub use algorithm::Algorithm;
@@ -62,12 +65,15 @@ impl Keys {
 pub struct RemoteSource {
     /// The issuer's name in gateway.yaml; a log field and a metric label.
     pub issuer: Arc<str>,
-    /// URL of the key set or of the discovery document: https, or http on loopback.
+    /// URL of the key set or of the discovery document: https, or http on loopback or, with `insecure_http`, to a private
+    /// address.
     pub url: String,
     /// The `iss` of the discovery document (OpenID Connect Discovery 1.0 §4); `None` if the URL is that of the key set.
     pub discovery: Option<String>,
     /// PEM certificates that are trusted instead of the public roots.
     pub ca: Option<Vec<u8>>,
+    /// How its host is reached.
+    pub access: JwksAccess,
     /// Pinned keys, of which the issuer's certificate chain must contain one: SHA-256 of a `SubjectPublicKeyInfo` each
     /// (RFC 7469 §2.4). Empty: no pinning.
     pub pins: Vec<[u8; 32]>,
@@ -81,6 +87,40 @@ pub struct RemoteSource {
     pub max_stale: Duration,
     /// Minimum time between two fetch attempts.
     pub cooldown: Duration,
+}
+
+/// How the host of a key set is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JwksAccess {
+    /// URL of the HTTP proxy, which tunnels TLS by CONNECT.
+    pub proxy: Option<String>,
+    /// The token in the request to the configured URL, and in no other one.
+    pub bearer: Option<BearerToken>,
+    /// Plain http to private addresses is allowed.
+    pub insecure_http: bool,
+}
+
+/// A bearer token, which is wiped when dropped and never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(Zeroizing<String>);
+
+impl BearerToken {
+    /// `None` for a text that is no `b64token` (RFC 6750 §2.1).
+    pub fn new(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        (!text.is_empty() && text.bytes().all(plain)).then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(..)")
+    }
 }
 
 /// The handle of one remote key set.

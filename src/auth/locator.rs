@@ -15,9 +15,6 @@ use super::claims::Pointer;
 use super::request::{RequestView, sole};
 use super::{Reason, VerifyError};
 
-/// The longest token, in bytes.
-pub const MAX_TOKEN: usize = 8 * 1024;
-
 /// The query parameter of RFC 6750 §2.3.
 const ACCESS_TOKEN: &str = "access_token";
 
@@ -51,7 +48,7 @@ pub enum Locator {
 /// The text before a value in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// An authentication scheme, compared case-insensitively (RFC 9110 §11.1), and one space.
+    /// An authentication scheme, compared case-insensitively (RFC 9110 §11.1), and spaces.
     Word(String),
     /// A parameter such as `JWT=`, which directly precedes the value: `Digest: JWT=…` (Wix).
     Parameter(String),
@@ -62,7 +59,7 @@ pub enum LocatedValue<'v> {
     /// Text, decoded where its place has an encoding.
     Text(Cow<'v, str>),
     /// A value of a JSON body or of a claim.
-    Json(&'v Value),
+    Json(Cow<'v, Value>),
 }
 
 impl<'v> LocatedValue<'v> {
@@ -70,7 +67,9 @@ impl<'v> LocatedValue<'v> {
     pub fn into_text(self) -> Option<Cow<'v, str>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Json(value) => value.as_str().map(Cow::Borrowed),
+            Self::Json(Cow::Borrowed(value)) => value.as_str().map(Cow::Borrowed),
+            Self::Json(Cow::Owned(Value::String(text))) => Some(Cow::Owned(text)),
+            Self::Json(Cow::Owned(_)) => None,
         }
     }
 }
@@ -109,7 +108,8 @@ impl Locator {
     ///
     /// # Errors
     /// [`VerifyError::NeedsBody`], `multiple_credentials` for two or more values, `malformed_credential` for a header
-    /// that is not ASCII, or `malformed_body` for a form of more than 1,000 fields.
+    /// that is not ASCII, or `malformed_body` for a form of more than 1,000 fields and for a JSON body in which programs
+    /// could find different values.
     pub fn find<'v>(&self, request: &'v RequestView<'v>) -> Result<Option<LocatedValue<'v>>, VerifyError> {
         let text = match self {
             Self::Header { name, scheme } => {
@@ -119,7 +119,7 @@ impl Locator {
             Self::Query(name) => request.query(name)?,
             Self::Cookie(name) => in_cookie(request.head, name)?.map(Cow::Borrowed),
             Self::Form(name) => request.form_field(name)?,
-            Self::Json(pointer) => return Ok(request.json_value(pointer)?.map(LocatedValue::Json)),
+            Self::Json(pointer) => return Ok(request.json_value(pointer)?.map(Cow::Owned).map(LocatedValue::Json)),
             Self::Body => {
                 let text = std::str::from_utf8(request.body()?).ok();
                 text.filter(|text| !text.is_empty()).map(Cow::Borrowed)
@@ -139,7 +139,7 @@ impl Locator {
         claims: &'v Map<String, Value>,
     ) -> Result<Option<LocatedValue<'v>>, VerifyError> {
         if let Self::Claim(pointer) = self {
-            return Ok(pointer.find(claims).map(LocatedValue::Json));
+            return Ok(pointer.find(claims).map(Cow::Borrowed).map(LocatedValue::Json));
         }
         self.find(request)
     }
@@ -148,8 +148,8 @@ impl Locator {
     /// upstream could each choose a different one of two credentials.
     ///
     /// # Errors
-    /// [`VerifyError::NeedsBody`], `missing_credential`, `multiple_credentials`, `malformed_credential`, or
-    /// `token_too_large`. A token in the body is bounded by the body's size limit.
+    /// [`VerifyError::NeedsBody`], `missing_credential`, `multiple_credentials` or `malformed_credential`. The size of a
+    /// token is bounded by that of all headers, or of the body.
     pub fn find_token<'v>(&self, request: &'v RequestView<'v>) -> Result<Cow<'v, str>, VerifyError> {
         let head = request.head;
         let token = match self {
@@ -158,9 +158,6 @@ impl Locator {
             Self::Cookie(name) => in_cookie(head, name)?.ok_or(Reason::MissingCredential)?,
             Self::Form(_) | Self::Json(_) | Self::Body | Self::Claim(_) => return self.token_in_body(request),
         };
-        if token.len() > MAX_TOKEN {
-            return Err(Reason::TokenTooLarge.into());
-        }
         let well_formed = !token.is_empty() && is_all_b64token(token);
         if well_formed { Ok(Cow::Borrowed(token)) } else { Err(Reason::MalformedCredential.into()) }
     }
@@ -221,8 +218,10 @@ fn after<'h>(scheme: Option<&Scheme>, value: &'h str) -> Option<&'h str> {
     match scheme {
         None => Some(value),
         Some(Scheme::Parameter(parameter)) => value.strip_prefix(parameter),
+        // One or more spaces (RFC 9110 §11.4, RFC 6750 §2.1).
         Some(Scheme::Word(scheme)) => {
-            value.split_once(' ').filter(|(found, _)| found.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest)
+            let (_, rest) = value.split_once(' ').filter(|(found, _)| found.eq_ignore_ascii_case(scheme))?;
+            Some(rest.trim_start_matches(' '))
         }
     }
 }

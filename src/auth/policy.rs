@@ -1,6 +1,8 @@
 //! The authentication policy of a route: one scheme, or a combination of schemes by `all_of` and `any_of`. Called by
 //! [`super::verify`].
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::certificate_rule::CertificateRule;
@@ -9,11 +11,12 @@ use super::explanation::Explanation;
 use super::grant::Grant;
 use super::jwt::JwtPolicy;
 use super::locator::Locator;
+use super::message_signature::MessageSignaturePolicy;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
-use super::secret::Secret;
 use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
+use super::tenants::{Secrets, TenantSecrets};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use crate::rows::rows;
@@ -25,6 +28,8 @@ pub enum Policy {
     Jwt(Box<JwtPolicy>),
     /// A detached JWS over the request (RFC 7515 appendix F).
     Detached(Box<DetachedPolicy>),
+    /// An HTTP Message Signature (RFC 9421).
+    MessageSignature(Box<MessageSignaturePolicy>),
     /// A signature over the request, by HMAC or a public key.
     Signature(Box<SignaturePolicy>),
     /// A client certificate (mTLS) that this rule allows.
@@ -33,7 +38,7 @@ pub enum Policy {
     Token(Box<StaticTokenPolicy>),
     /// All of these policies must grant.
     AllOf(Vec<Policy>),
-    /// At least one of these policies must grant, and so must every one whose credential is present.
+    /// At least one of these policies must grant, and so must one of each credential that is present.
     AnyOf(Vec<Policy>),
     /// No credential is required (`auth: public`).
     Public,
@@ -48,6 +53,8 @@ rows! {
     Jwt = "jwt";
     /// A detached JWS over the request.
     DetachedJws = "detached_jws";
+    /// An HTTP Message Signature (RFC 9421).
+    MessageSignature = "http_message_signature";
     /// A signature over the request.
     Signature = "signature";
     /// A static token.
@@ -70,16 +77,21 @@ impl Policy {
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
-        match self {
+        let evaluated = match self {
             Self::Public => Ok(Grant::anonymous()),
             Self::Jwt(policy) => policy.verify(request, now, explanation),
             Self::Detached(policy) => policy.verify(request, now, explanation),
+            Self::MessageSignature(policy) => policy.verify(request, now, explanation),
             Self::Signature(policy) => policy.verify(request, now, explanation),
             Self::ClientCertificate(rule) => rule.verify(request, now, explanation),
             Self::Token(policy) => policy.verify(request, explanation),
-            Self::AllOf(policies) => all_of(policies, request, now, explanation),
-            Self::AnyOf(policies) => any_of(policies, request, now, explanation),
+            Self::AllOf(policies) => return all_of(policies, request, now, explanation),
+            Self::AnyOf(policies) => return any_of(policies, request, now, explanation),
+        };
+        if let Err(VerifyError::Rejected(Rejection { detail: Some(detail), .. })) = &evaluated {
+            explanation.add("detail", || detail.to_string());
         }
+        evaluated
     }
 
     /// Its scheme, or its combination of schemes.
@@ -87,6 +99,7 @@ impl Policy {
         match self {
             Self::Jwt(_) => PolicyKind::Jwt,
             Self::Detached(_) => PolicyKind::DetachedJws,
+            Self::MessageSignature(_) => PolicyKind::MessageSignature,
             Self::Signature(_) => PolicyKind::Signature,
             Self::ClientCertificate(_) => PolicyKind::ClientCertificate,
             Self::Token(_) => PolicyKind::StaticToken,
@@ -102,6 +115,7 @@ impl Policy {
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().flat_map(Self::leaves).collect(),
             Self::Jwt(_)
             | Self::Detached(_)
+            | Self::MessageSignature(_)
             | Self::Signature(_)
             | Self::ClientCertificate(_)
             | Self::Token(_)
@@ -115,6 +129,7 @@ impl Policy {
         match self {
             Self::Jwt(policy) => policy.binds_body(),
             Self::Detached(_) => true,
+            Self::MessageSignature(policy) => policy.binds_body(),
             Self::Signature(policy) => policy.binds_body(),
             Self::AllOf(policies) => policies.iter().any(Self::binds_body),
             Self::AnyOf(policies) => policies.iter().all(Self::binds_body),
@@ -122,14 +137,50 @@ impl Policy {
         }
     }
 
+    /// Whether every request that passes is verified with a secret of the tenant in its path, whichever alternative of an
+    /// `any_of` it uses.
+    pub fn binds_tenant(&self) -> bool {
+        match self {
+            Self::Signature(policy) => policy.secrets.tenants.is_some(),
+            Self::Token(policy) => policy.secrets.tenants.is_some(),
+            Self::AllOf(policies) => policies.iter().any(Self::binds_tenant),
+            Self::AnyOf(policies) => policies.iter().all(Self::binds_tenant),
+            Self::Jwt(_)
+            | Self::Detached(_)
+            | Self::MessageSignature(_)
+            | Self::ClientCertificate(_)
+            | Self::Public => false,
+        }
+    }
+
+    /// The folders with the secrets of tenants.
+    pub fn tenants(&self) -> Vec<&Arc<TenantSecrets>> {
+        let secrets = self.leaves().into_iter().filter_map(|leaf| match leaf {
+            Self::Signature(policy) => Some(&policy.secrets),
+            Self::Token(policy) => Some(&policy.secrets),
+            Self::Jwt(_)
+            | Self::Detached(_)
+            | Self::MessageSignature(_)
+            | Self::ClientCertificate(_)
+            | Self::AllOf(_)
+            | Self::AnyOf(_)
+            | Self::Public => None,
+        });
+        secrets.filter_map(|secrets| secrets.tenants.as_ref()).collect()
+    }
+
     /// Whether all requests that pass have the same sender. Tokens of one issuer may have different subjects.
     pub fn has_one_sender(&self) -> bool {
-        let one = |secrets: &[Secret]| {
+        let one = |secrets: &Secrets| {
+            if secrets.tenants.is_some() {
+                return false;
+            }
             let mut names = secrets.iter().map(|secret| secret.sender.as_ref().ok_or(&secret.id));
             names.next().is_none_or(|first| names.all(|other| other == first))
         };
         match self {
             Self::Public | Self::Detached(_) => true,
+            Self::MessageSignature(policy) => policy.has_one_sender(),
             Self::Signature(policy) => one(&policy.secrets),
             Self::Token(policy) => one(&policy.secrets),
             Self::ClientCertificate(rule) => rule.sans.len() + rule.sha256.len() == 1,
@@ -144,7 +195,7 @@ impl Policy {
             Self::ClientCertificate(_) => true,
             Self::Jwt(policy) => policy.bindings.certificate,
             Self::AllOf(policies) | Self::AnyOf(policies) => policies.iter().any(Self::looks_at_certificates),
-            Self::Detached(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
+            Self::Detached(_) | Self::MessageSignature(_) | Self::Signature(_) | Self::Token(_) | Self::Public => false,
         }
     }
 
@@ -158,20 +209,35 @@ impl Policy {
         match self {
             Self::Jwt(policy) => std::slice::from_ref(&policy.token),
             Self::Detached(policy) => std::slice::from_ref(&policy.token),
+            Self::MessageSignature(policy) => &policy.places,
             Self::Signature(policy) => &policy.places,
             Self::Token(policy) => std::slice::from_ref(&policy.place),
             Self::ClientCertificate(_) | Self::AllOf(_) | Self::AnyOf(_) | Self::Public => &[],
         }
     }
 
+    /// Whether both policies are single schemes that read the same credential, which can satisfy either of them.
+    pub fn reads_credential_of(&self, other: &Self) -> bool {
+        let lists = match (self, other) {
+            (Self::Signature(one), Self::Signature(other)) => (one.parse.list_prefix(), other.parse.list_prefix()),
+            _ => (None, None),
+        };
+        !self.places().is_empty() && self.places() == other.places() && lists.0 == lists.1
+    }
+
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
-    /// has a body that is not a JSON object.
+    /// has a body that is not a JSON object; and into `invalid_signature` if there is a list without a signature of the
+    /// only scheme.
     pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
         let places = self.places();
+        let is_signature = matches!(self, Self::Signature(_)) && error.reason() == Some(Reason::MissingCredential);
+        if is_signature && places.iter().any(|place| place.find(request).is_ok_and(|found| found.is_some())) {
+            return Reason::InvalidSignature.into();
+        }
         let in_json = !places.is_empty() && places.iter().all(|place| matches!(place, Locator::Json(_)));
         let missing = error.reason() == Some(Reason::MissingCredential);
         let has_body = request.body.is_some_and(|body| !body.is_empty());
-        let unreadable = missing && in_json && has_body && request.json() == Ok(None);
+        let unreadable = missing && in_json && has_body && matches!(request.json(), Ok(None));
         if unreadable { Reason::MalformedBody.into() } else { error }
     }
 }
@@ -195,8 +261,9 @@ fn all_of(
     if needs_body { Err(VerifyError::NeedsBody) } else { Ok(granted) }
 }
 
-/// Grants if at least one policy grants and every policy whose credential is present grants. Otherwise an attacker who
-/// strips the strong credential and forges a weak one could choose the policy that verifies the request.
+/// Grants if at least one policy grants and every credential that is present is accepted. Otherwise an attacker who
+/// strips the strong credential and forges a weak one could choose the policy that verifies the request. Policies that
+/// read the same credential are alternatives for it: nothing can be stripped without stripping it for all of them.
 fn any_of(
     policies: &[Policy],
     request: &RequestView<'_>,
@@ -205,14 +272,19 @@ fn any_of(
 ) -> Result<Grant, VerifyError> {
     let (mut granted, mut beside, mut rejections): (Vec<Grant>, Vec<Grant>, Vec<Rejection>) = Default::default();
     let mut needs_body = false;
-    for policy in policies {
+    for (index, policy) in policies.iter().enumerate() {
+        let (before, rest) = policies.split_at(index);
+        if before.iter().any(|other| other.reads_credential_of(policy)) {
+            continue;
+        }
         let mut note = |evaluated: Result<Grant, VerifyError>, good: &mut Vec<Grant>| match evaluated {
             Ok(grant) => good.push(grant),
             Err(VerifyError::NeedsBody) => needs_body = true,
             Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
             Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
         };
-        let whole = policy.evaluate(request, now, explanation);
+        let others = rest.iter().skip(1).filter(|other| other.reads_credential_of(policy));
+        let whole = first_to_grant(std::iter::once(policy).chain(others), request, now, explanation);
         if is_missing(&whole) {
             // An alternative that requires several credentials may have an invalid one: the upstream could accept it.
             policy.leaves().into_iter().for_each(|part| note(part.evaluate(request, now, explanation), &mut beside));
@@ -227,6 +299,41 @@ fn any_of(
     }
     let granted = granted.into_iter().reduce(Grant::beside).ok_or(Reason::MissingCredential)?;
     Ok(beside.into_iter().fold(granted, Grant::beside))
+}
+
+/// The grant of the first of these policies that accepts their common credential. With the body the result is the same
+/// as without it, so that no later policy is tried while one needs the body. A header may carry several signatures: those
+/// of later policies are added, or a copy without the first one would have another replay id.
+fn first_to_grant<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+    request: &RequestView<'_>,
+    now: UnixTime,
+    explanation: &mut Explanation,
+) -> Result<Grant, VerifyError> {
+    let (mut granted, mut rejections): (Option<Grant>, Vec<Rejection>) = (None, Vec::new());
+    for policy in policies {
+        if granted.is_some() && !matches!(policy, Policy::Signature(_) | Policy::MessageSignature(_)) {
+            continue;
+        }
+        match policy.evaluate(request, now, explanation) {
+            Ok(grant) => {
+                granted = Some(match granted {
+                    Some(first) => first.beside(grant),
+                    None => grant,
+                });
+            }
+            Err(VerifyError::NeedsBody) => return Err(VerifyError::NeedsBody),
+            Err(VerifyError::Rejected(rejection)) if rejection.reason == Reason::MissingCredential => {}
+            Err(VerifyError::Rejected(rejection)) => rejections.push(rejection),
+        }
+    }
+    if let Some(granted) = granted {
+        return Ok(granted);
+    }
+    // A policy that has verified the signature is the one for which the credential was made.
+    let meant = rejections.iter().position(|rejection| rejection.proven);
+    let rejection = meant.map(|at| rejections.swap_remove(at)).or_else(|| worst(rejections));
+    Err(rejection.unwrap_or_else(|| Reason::MissingCredential.into()).into())
 }
 
 fn is_missing(evaluated: &Result<Grant, VerifyError>) -> bool {

@@ -1,5 +1,6 @@
 //! The rejections of the decision: the reason of each, and the facts known when it was made.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::keys::RemoteKeys;
@@ -65,11 +66,20 @@ pub struct Rejection {
     pub issuer: Option<Arc<str>>,
     /// The fetched key set that lacks the key: after another fetch the token may verify.
     pub remote: Option<Arc<RemoteKeys>>,
+    /// The rule that does not hold, for the log and `explain`. It has no value of a token except `iss`, `aud` and `kid`.
+    pub detail: Option<Cow<'static, str>>,
+}
+
+impl Rejection {
+    /// A rejection as [`Self::from`] makes it, with a detail for the operator.
+    pub(super) fn detailed(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: Some(detail.into()), ..reason.into() }
+    }
 }
 
 impl From<Reason> for Rejection {
     /// A rejection before any signature was verified or an issuer chosen.
     fn from(reason: Reason) -> Self {
-        Self { reason, proven: false, insufficient_scope: false, issuer: None, remote: None }
+        Self { reason, proven: false, insufficient_scope: false, issuer: None, remote: None, detail: None }
     }
 }

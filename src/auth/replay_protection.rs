@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::claims::Pointer;
 use super::jwt::JwtReplayId;
+use super::locator::Locator;
+use super::message_signature::{MessageReplayId, SignatureParameter};
 use super::policy::Policy;
 use super::signature::{Component, SignatureReplayId};
 
@@ -25,6 +27,8 @@ pub enum NoReplayId {
     NoId,
     /// The component is not signed.
     Unsigned,
+    /// Two events may have the same signed content.
+    Repeats,
     /// Its credentials do not expire.
     Endless,
 }
@@ -71,9 +75,28 @@ impl Policy {
                 }
                 Some(ReplayIdSource::Claim(_) | ReplayIdSource::Component(_)) => Err(NoReplayId::NoId),
             },
+            Self::MessageSignature(policy) => {
+                let chosen = match source {
+                    None if policy.required_parameters.contains(&SignatureParameter::Nonce) => MessageReplayId::Nonce,
+                    None | Some(ReplayIdSource::Hash) => MessageReplayId::Hash,
+                    Some(ReplayIdSource::Component(Component::Located(Locator::Header { name, scheme: None }, _))) => {
+                        if !policy.signs_header(name) {
+                            return Err(NoReplayId::Unsigned);
+                        }
+                        MessageReplayId::Header(name.clone())
+                    }
+                    Some(ReplayIdSource::Component(_) | ReplayIdSource::Claim(_)) => return Err(NoReplayId::NoId),
+                };
+                policy.replay_id = Some(chosen);
+                Ok(())
+            }
             Self::Signature(policy) => {
                 let chosen = match source {
-                    None => policy.id.clone().map_or(SignatureReplayId::Hash, SignatureReplayId::Component),
+                    None => match &policy.id {
+                        Some(id) => SignatureReplayId::Component(id.clone()),
+                        None if policy.repeats => return Err(NoReplayId::Repeats),
+                        None => SignatureReplayId::Hash,
+                    },
                     Some(ReplayIdSource::Hash) => SignatureReplayId::Hash,
                     Some(ReplayIdSource::Component(component)) if component.is_covered_by(&policy.signed_payload) => {
                         SignatureReplayId::Component(component.clone())
@@ -97,6 +120,7 @@ impl Policy {
             }
             Self::Jwt(policy) => policy.window(),
             Self::Detached(policy) => policy.time.as_ref().map_or(Duration::ZERO, |time| time.max_age),
+            Self::MessageSignature(policy) => policy.max_age.saturating_add(policy.leeway),
             Self::Signature(policy) => policy.time.as_ref().map_or(Duration::ZERO, |time| time.max_age),
             Self::Token(_) | Self::ClientCertificate(_) | Self::Public => Duration::ZERO,
         }

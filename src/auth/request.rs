@@ -3,6 +3,7 @@
 //! Two values of one name are rejected, since the upstream could choose the other one.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use http::HeaderName;
@@ -10,11 +11,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::claims::Pointer;
 use super::client_certificate::{ClientCertificate, ClientTrust};
-use super::json::parse_object;
+use super::json_text::{JsonError, JsonText};
 use super::rejection::VerifyError;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -32,13 +33,18 @@ pub struct RequestView<'a> {
     pub url: UrlBase<'a>,
     /// The client certificate, if the client has presented one.
     pub client: Option<PresentedCertificate<'a>>,
-    json: OnceLock<Option<Map<String, Value>>>,
+    /// The tenant that the path names, if the route's path has `{tenant}`.
+    pub tenant: Option<&'a str>,
+    /// The place of the JSON value in the body. A text with its lifetime would make that of the view invariant.
+    json: OnceLock<Result<Range<usize>, JsonError>>,
+    /// The first error of a value in it.
+    ambiguity: OnceLock<JsonError>,
 }
 
 impl<'a> RequestView<'a> {
     /// A request whose body has not been read.
     pub const fn new(head: &'a Parts, url: UrlBase<'a>) -> Self {
-        Self { head, body: None, url, client: None, json: OnceLock::new() }
+        Self { head, body: None, url, client: None, tenant: None, json: OnceLock::new(), ambiguity: OnceLock::new() }
     }
 
     /// Sets the client certificate.
@@ -47,10 +53,16 @@ impl<'a> RequestView<'a> {
         Self { client, ..self }
     }
 
+    /// Sets the tenant.
+    #[must_use]
+    pub fn with_tenant(self, tenant: Option<&'a str>) -> Self {
+        Self { tenant, ..self }
+    }
+
     /// Sets the body.
     #[must_use]
     pub fn with_body(self, body: &'a [u8]) -> Self {
-        Self { body: Some(body), json: OnceLock::new(), ..self }
+        Self { body: Some(body), json: OnceLock::new(), ambiguity: OnceLock::new(), ..self }
     }
 
     /// The body.
@@ -65,17 +77,45 @@ impl<'a> RequestView<'a> {
     ///
     /// # Errors
     /// [`VerifyError::NeedsBody`] while the body has not been read.
-    pub fn json(&self) -> Result<Option<&Map<String, Value>>, VerifyError> {
-        let body = self.body()?;
-        Ok(self.json.get_or_init(|| parse_object(body).ok()).as_ref())
+    pub fn json(&self) -> Result<Option<JsonText<'a>>, VerifyError> {
+        Ok(self.any_json()?.filter(|text| text.is_object()))
     }
 
-    /// The value at a pointer into a JSON body.
+    /// The body as one JSON value; `None` for anything else.
     ///
     /// # Errors
     /// [`VerifyError::NeedsBody`] while the body has not been read.
-    pub fn json_value(&self, pointer: &Pointer) -> Result<Option<&Value>, VerifyError> {
-        Ok(self.json()?.and_then(|object| pointer.find(object)))
+    pub fn any_json(&self) -> Result<Option<JsonText<'a>>, VerifyError> {
+        let body = self.body()?;
+        let range = self.json.get_or_init(|| JsonText::parse(body).map(JsonText::range)).as_ref().ok();
+        Ok(range.map(|range| JsonText::in_range(body, range)))
+    }
+
+    /// The value at a pointer into a body that is one JSON object.
+    ///
+    /// # Errors
+    /// [`VerifyError::NeedsBody`] while the body has not been read, `malformed_body` if programs could find different
+    /// values there.
+    pub fn json_value(&self, pointer: &Pointer) -> Result<Option<Value>, VerifyError> {
+        let Some(text) = self.json()? else { return Ok(None) };
+        let found = pointer.find_in_text(text).and_then(|found| found.map(JsonText::value).transpose());
+        self.unambiguous(found)
+    }
+
+    /// Turns an error of a value in the body into `malformed_body`, and keeps it for `explain`.
+    ///
+    /// # Errors
+    /// `malformed_body`.
+    pub fn unambiguous<T>(&self, found: Result<T, JsonError>) -> Result<T, VerifyError> {
+        found.map_err(|error| {
+            self.ambiguity.get_or_init(|| error);
+            Reason::MalformedBody.into()
+        })
+    }
+
+    /// Why the body, or a value in it, could not be read as JSON, if a rule has tried.
+    pub fn json_error(&self) -> Option<JsonError> {
+        self.ambiguity.get().copied().or_else(|| self.json.get()?.as_ref().err().copied())
     }
 
     /// The value of a header, which may be present at most once.
@@ -193,12 +233,17 @@ pub enum UrlVariant {
 }
 
 impl UrlBase<'_> {
+    /// Scheme, authority and path prefix.
+    pub const fn parts(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Configured(url) => (url.scheme.as_str(), url.authority.as_str(), url.prefix.as_str()),
+            Self::Host(authority) => ("https", authority, ""),
+        }
+    }
+
     /// The URL, followed by its other spellings under `variants`.
     pub fn spellings(&self, path_and_query: &str, variants: &[UrlVariant]) -> Vec<String> {
-        let (scheme, authority, prefix) = match self {
-            Self::Configured(url) => (url.scheme.as_str(), url.authority.as_str(), url.prefix.as_str()),
-            Self::Host(authority) => ("https", *authority, ""),
-        };
+        let (scheme, authority, prefix) = self.parts();
         let mut authorities = vec![authority.to_owned()];
         if variants.contains(&UrlVariant::Port) {
             authorities.extend(port_variants(scheme, authority));

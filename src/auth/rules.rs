@@ -1,8 +1,9 @@
 //! The authentication rules of a route, and the decision on a request by them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 use super::explanation::Explanation;
 use super::grant::Grant;
@@ -30,13 +31,7 @@ pub struct Rules {
 impl Rules {
     /// Builds the rules and derives the list of headers that they read.
     pub fn new(policy: Policy, revocation: Option<Arc<RevocationHandle>>, timestamp: Option<TimestampRule>) -> Self {
-        let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
-        for leaf in policy.leaves() {
-            if let Policy::Signature(policy) = leaf {
-                headers.extend(policy.headers().cloned());
-            }
-        }
-        headers.extend(timestamp.as_ref().and_then(|rule| rule.source.header()).cloned());
+        let headers = read_headers(&policy, timestamp.as_ref(), |_| true);
         Self { policy, revocation, timestamp, headers }
     }
 
@@ -45,6 +40,37 @@ impl Rules {
     pub fn headers(&self) -> &[HeaderName] {
         &self.headers
     }
+
+    /// Those of [`Rules::headers`] that the decision has read in an accepted request. With the credential of one scheme of
+    /// a combination, a header that only another scheme signs is not signed.
+    pub fn verified_headers(&self, request: &HeaderMap) -> Cow<'_, [HeaderName]> {
+        if !matches!(self.policy, Policy::AllOf(_) | Policy::AnyOf(_)) {
+            return Cow::Borrowed(&self.headers);
+        }
+        let has_credential = |leaf: &Policy| leaf.credential_headers().iter().any(|name| request.contains_key(*name));
+        Cow::Owned(read_headers(&self.policy, self.timestamp.as_ref(), has_credential))
+    }
+}
+
+/// The headers that a decision reads if of the policy's signatures it verifies these.
+fn read_headers(
+    policy: &Policy,
+    timestamp: Option<&TimestampRule>,
+    is_verified: impl Fn(&Policy) -> bool,
+) -> Vec<HeaderName> {
+    let mut headers: Vec<HeaderName> = policy.credential_headers().into_iter().cloned().collect();
+    for leaf in policy.leaves() {
+        if !is_verified(leaf) {
+            continue;
+        }
+        if let Policy::Signature(policy) = leaf {
+            headers.extend(policy.headers().cloned());
+        } else if let Policy::MessageSignature(policy) = leaf {
+            headers.extend(policy.headers());
+        }
+    }
+    headers.extend(timestamp.and_then(|rule| rule.source.header()).cloned());
+    headers
 }
 
 /// Decides a request by the policy, the revocation list and the timestamp rule.
@@ -72,7 +98,11 @@ pub fn verify_explained(
         // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, explanation)?;
     }
-    let grant = evaluated.map_err(|error| rules.policy.unread(request, error))?;
+    let evaluated = evaluated.map_err(|error| rules.policy.unread(request, error));
+    if let (Err(_), Some(error)) = (&evaluated, request.json_error()) {
+        explanation.add("JSON body", || error.to_string());
+    }
+    let grant = evaluated?;
     let proven = |error: VerifyError| match &grant.issuer {
         Some(issuer) => error.proven(issuer),
         None => error,

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512,
+    VerificationAlgorithm,
 };
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
@@ -31,6 +32,8 @@ pub enum SignatureAlgorithm {
     EcdsaP256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaSha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RsaSha512,
 }
 
 /// The hash of an HMAC.
@@ -59,6 +62,8 @@ pub struct Secret {
     pub id: Option<Arc<str>>,
     /// The sender to whom it belongs, if gateway.yaml names one.
     pub sender: Option<Arc<str>>,
+    /// The tenant whose file it is.
+    pub tenant: Option<Arc<str>>,
     /// The key material.
     pub key: SecretKey,
     /// The digest of `key`.
@@ -101,14 +106,15 @@ impl Secret {
     /// A secret with this number, without a key id and a sender of its own.
     pub fn new(index: usize, key: SecretKey) -> Self {
         let digest = KeyDigest::of(key.bytes());
-        Self { index, id: None, sender: None, key, digest }
+        Self { index, id: None, sender: None, tenant: None, key, digest }
     }
 
     /// The holder of this secret, given the name of its preset or scheme.
     pub fn holder(&self, scheme: &Arc<str>) -> Holder {
-        match &self.sender {
-            Some(sender) => Holder::named(sender),
-            None => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
+        match (&self.tenant, &self.sender) {
+            (Some(tenant), _) => Holder::of_tenant(scheme, tenant),
+            (None, Some(sender)) => Holder::named(sender),
+            (None, None) => Holder { kind: HolderKind::Scheme, name: Arc::clone(scheme), key_id: self.id.clone() },
         }
     }
 
@@ -135,6 +141,7 @@ impl SecretKey {
             SignatureAlgorithm::Ed25519 => &ED25519,
             SignatureAlgorithm::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
             SignatureAlgorithm::RsaSha256 => &RSA_PKCS1_2048_8192_SHA256,
+            SignatureAlgorithm::RsaSha512 => &RSA_PKCS1_2048_8192_SHA512,
             SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => return Err(KeyError::NotAPublicKey),
         };
         let key = public_key_bytes(written)?;
@@ -192,7 +199,7 @@ impl SecretKey {
                 possible.take(ED25519_SIGNATURES).any(|signature| key.verify_sig(&text, signature).is_ok())
             }
             (Self::Public(key), _) => {
-                let hash = sha256(text);
+                let hash = hash_of(algorithm, text);
                 possible.any(|signature| key.verify_digest_sig(&hash, signature).is_ok())
             }
             (Self::Shared(_), _) => self.mac(algorithm, text).is_some_and(|ours| {
@@ -212,8 +219,11 @@ impl SecretKey {
                 text.iter().for_each(|piece| context.update(piece));
                 Some(context.sign().as_ref().to_vec())
             }
-            SignatureAlgorithm::Sha256 => Some(sha256(text).as_ref().to_vec()),
-            SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => None,
+            SignatureAlgorithm::Sha256 => Some(hash_of(algorithm, text).as_ref().to_vec()),
+            SignatureAlgorithm::Ed25519
+            | SignatureAlgorithm::EcdsaP256
+            | SignatureAlgorithm::RsaSha256
+            | SignatureAlgorithm::RsaSha512 => None,
         }
     }
 }
@@ -226,10 +236,12 @@ pub(super) fn equal_to(shown: &[u8]) -> impl Fn(&[u8]) -> bool {
     move |text| constant_time::verify_slices_are_equal(hash(text).as_ref(), shown.as_ref()).is_ok()
 }
 
-fn sha256(text: &[Cow<'_, [u8]>]) -> digest::Digest {
+/// The hash of `text` that this algorithm signs.
+fn hash_of(algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>]) -> digest::Digest {
     #[cfg(test)]
     HASHED.set(HASHED.get() + 1);
-    let mut context = digest::Context::new(&digest::SHA256);
+    let is_sha512 = algorithm == SignatureAlgorithm::RsaSha512;
+    let mut context = digest::Context::new(if is_sha512 { &digest::SHA512 } else { &digest::SHA256 });
     text.iter().for_each(|piece| context.update(piece));
     context.finish()
 }
@@ -251,7 +263,7 @@ impl SignatureAlgorithm {
             // DER: two integers of at most 33 bytes.
             Self::EcdsaP256 => 8..=72,
             // As long as the modulus: 2048 to 8192 bits.
-            Self::RsaSha256 => 256..=1024,
+            Self::RsaSha256 | Self::RsaSha512 => 256..=1024,
         }
     }
 }

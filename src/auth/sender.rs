@@ -17,7 +17,7 @@ pub struct Holder {
     pub kind: HolderKind,
     /// The name.
     pub name: Arc<str>,
-    /// The key id of the secret, if the signature states one.
+    /// The key id of the secret, if the signature states one; of a tenant, its name.
     pub key_id: Option<Arc<str>>,
 }
 
@@ -30,6 +30,8 @@ pub enum HolderKind {
     Sender,
     /// A preset or scheme. All its secrets without a key id belong to one sender, since they may be those of a rotation.
     Scheme,
+    /// A preset or scheme, whose `key_id` is the name of one of its tenants.
+    Tenant,
     /// A subject alternative name, or the SHA-256 fingerprint of a certificate.
     Certificate,
 }
@@ -39,6 +41,11 @@ impl Holder {
     pub(super) fn named(sender: &Arc<str>) -> Self {
         Self { kind: HolderKind::Sender, name: Arc::clone(sender), key_id: None }
     }
+
+    /// A tenant of a scheme.
+    pub(super) fn of_tenant(scheme: &Arc<str>, tenant: &Arc<str>) -> Self {
+        Self { kind: HolderKind::Tenant, name: Arc::clone(scheme), key_id: Some(Arc::clone(tenant)) }
+    }
 }
 
 impl HolderKind {
@@ -47,13 +54,14 @@ impl HolderKind {
             Self::Issuer => b"issuer",
             Self::Sender => b"sender",
             Self::Scheme => b"scheme",
+            Self::Tenant => b"tenant",
             Self::Certificate => b"certificate",
         }
     }
 }
 
 /// SHA-256 of a secret or public key, which tells keys apart. It is redacted, since a weak secret can be guessed from it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {

@@ -23,6 +23,7 @@ use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
+use super::tenants::Secrets;
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -63,7 +64,9 @@ pub struct SignaturePolicy {
     /// The component that identifies the event across retries.
     pub id: Option<Component>,
     /// Secrets and public keys; a signature under any of them is valid.
-    pub secrets: Vec<Secret>,
+    pub secrets: Secrets,
+    /// Whether two events may have the same string to sign, so that its hash is no replay id by default.
+    pub repeats: bool,
     /// Source of the replay id, if the route needs one.
     pub replay_id: Option<SignatureReplayId>,
 }
@@ -84,7 +87,8 @@ impl SignaturePolicy {
     /// Verifies the signature of one request.
     ///
     /// # Errors
-    /// `missing_credential` only if the request carries no signature at all; `requirement_not_met` if a rule of
+    /// `missing_credential` if the request carries no signature at all, or a list without one of this scheme;
+    /// `requirement_not_met` if a rule of
     /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
     /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
@@ -102,7 +106,9 @@ impl SignaturePolicy {
         let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
             explanation.add("signature", || "the value does not match `parse`".into());
-            return Err(Reason::InvalidSignature.into());
+            // A list may have signatures of other versions alone, which are those of another alternative.
+            let is_list = matches!(self.parse, Parse::List { .. });
+            return Err(if is_list { Reason::MissingCredential } else { Reason::InvalidSignature }.into());
         }
         values.retain(|value| self.has_its_parts(value));
         if values.is_empty() {
@@ -157,7 +163,8 @@ impl SignaturePolicy {
 
     fn check_json(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<(), VerifyError> {
         let Some(rules) = &self.required_json else { return Ok(()) };
-        let holds = request.json()?.map(|body| rules.iter().all(|rule| rule.holds(body)));
+        let holds_in = |body| rules.iter().try_fold(true, |all, rule| Ok(all && rule.holds_in(body)?));
+        let holds = request.unambiguous(request.json()?.map(holds_in).transpose())?;
         explanation.add("required body", || match holds {
             Some(true) => "matches `require.json`".into(),
             Some(false) => "does not match `require.json`".into(),
@@ -179,18 +186,19 @@ impl SignaturePolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
+        let secrets = self.secrets.candidates(request.tenant);
         for (value, signatures) in self.attempts(values) {
             let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
             let key_id = key_id.map_err(without_key_id)?;
             for url in self.urls(request) {
                 let mut built = None;
-                for secret in self.secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
+                for secret in secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
                     let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
                         Some(text) => text,
                         None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
                     };
                     explanation.add("string to sign", || shown(&text, secret));
-                    if secret.key.verifies_any(self.algorithm, &text, &signatures) {
+                    if secret.key.verifies_any(self.algorithm, &text, &signatures) && !secrets.is_decoy() {
                         explanation.add("signature", || format!("valid, made with secret {}", secret.index));
                         let replay_id = self.replay_id_of(request, value, &text)?;
                         return Ok(Grant {
@@ -206,7 +214,7 @@ impl SignaturePolicy {
                 }
             }
         }
-        explanation.add("signature", || "matches none of the route's secrets".into());
+        explanation.add("signature", || secrets.without_match().into());
         Err(Reason::InvalidSignature.into())
     }
 
@@ -315,6 +323,11 @@ impl SignaturePolicy {
         if fits { Ok(BodyForm::ByItsHash) } else { Err(Reason::BodyMismatch.into()) }
     }
 
+    /// Whether the replay id is a hash that two events may share.
+    pub fn may_lose_events(&self) -> bool {
+        self.repeats && self.replay_id == Some(SignatureReplayId::Hash)
+    }
+
     /// Whether the body or a hash of it is signed.
     pub fn binds_body(&self) -> bool {
         self.signed_payload.iter().any(Component::is_whole_body)
@@ -332,14 +345,14 @@ impl SignaturePolicy {
 
     /// Whether this header is signed.
     pub fn signs_header(&self, name: &HeaderName) -> bool {
-        self.signed_payload.iter().any(|component| component.header() == Some(name))
+        self.signed_payload.iter().flat_map(Component::headers).any(|signed| signed == name)
     }
 
     /// The headers that this policy reads.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
-        let components = self.signed_payload.iter().chain(time).chain(&self.key_id).filter_map(Component::header);
+        let components = self.signed_payload.iter().chain(time).chain(&self.key_id).flat_map(Component::headers);
         places.chain(components).chain(self.required_headers.iter().map(|(name, _)| name))
     }
 }

@@ -7,9 +7,11 @@ use super::detached::DetachedPolicy;
 use super::issuer::Issuer;
 use super::jwt::JwtPolicy;
 use super::keys::Keys;
+use super::message_signature::MessageSignaturePolicy;
 use super::policy::Policy;
 use super::secret::Secret;
 use super::signature::SignaturePolicy;
+use super::tenants::Secrets;
 
 /// The proof that a policy requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +30,7 @@ impl Policy {
         match self {
             Self::Public => Strength::None,
             Self::ClientCertificate(_) | Self::Token(_) => Strength::Sender,
-            Self::Jwt(_) | Self::Detached(_) | Self::Signature(_) => Strength::Signed,
+            Self::Jwt(_) | Self::Detached(_) | Self::MessageSignature(_) | Self::Signature(_) => Strength::Signed,
             Self::AllOf(parts) => parts.iter().map(Self::strength).max().unwrap_or(Strength::None),
             Self::AnyOf(parts) => parts.iter().map(Self::strength).min().unwrap_or(Strength::None),
         }
@@ -49,6 +51,7 @@ impl Policy {
             (_, Self::AnyOf(parts)) => parts.iter().any(|part| self.is_as_strict_as(part)),
             (Self::Jwt(mine), Self::Jwt(theirs)) => is_jwt_as_strict(mine, theirs),
             (Self::Detached(mine), Self::Detached(theirs)) => is_detached_as_strict(mine, theirs),
+            (Self::MessageSignature(mine), Self::MessageSignature(theirs)) => is_message_as_strict(mine, theirs),
             (Self::Signature(mine), Self::Signature(theirs)) => is_signature_as_strict(mine, theirs),
             (Self::Token(mine), Self::Token(theirs)) => {
                 mine.place == theirs.place && all_among(&mine.secrets, &theirs.secrets)
@@ -59,6 +62,7 @@ impl Policy {
             (
                 Self::Jwt(_)
                 | Self::Detached(_)
+                | Self::MessageSignature(_)
                 | Self::Signature(_)
                 | Self::ClientCertificate(_)
                 | Self::Token(_)
@@ -82,9 +86,18 @@ fn is_detached_as_strict(mine: &DetachedPolicy, theirs: &DetachedPolicy) -> bool
     is_same_issuer(&mine.issuer, &theirs.issuer) && rules(mine) == rules(theirs)
 }
 
+/// The keys of a route are its own: those of two routes count as different.
+fn is_message_as_strict(mine: &MessageSignaturePolicy, theirs: &MessageSignaturePolicy) -> bool {
+    let rules = |policy: &MessageSignaturePolicy| {
+        let times = (&policy.required_parameters, policy.max_age, policy.leeway);
+        format!("{:?}", (&policy.label, &policy.tag, &policy.required, policy.requires_digest, times))
+    };
+    is_same_issuer(&mine.issuer, &theirs.issuer) && rules(mine) == rules(theirs)
+}
+
 fn is_signature_as_strict(mine: &SignaturePolicy, theirs: &SignaturePolicy) -> bool {
     let rules = |policy: &SignaturePolicy| {
-        format!("{:?}", SignaturePolicy { secrets: Vec::new(), replay_id: None, ..policy.clone() })
+        format!("{:?}", SignaturePolicy { secrets: Secrets::default(), replay_id: None, ..policy.clone() })
     };
     all_among(&mine.secrets, &theirs.secrets) && rules(mine) == rules(theirs)
 }
@@ -100,8 +113,9 @@ fn is_same_issuer(mine: &Issuer, theirs: &Issuer) -> bool {
     same_keys && mine.name == theirs.name
 }
 
-fn all_among(mine: &[Secret], theirs: &[Secret]) -> bool {
-    mine.iter().all(|secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key)))
+fn all_among(mine: &Secrets, theirs: &Secrets) -> bool {
+    let has = |secret: &Secret| theirs.iter().any(|other| secret.id == other.id && secret.key.is_same_as(&other.key));
+    mine.has_same_tenants(theirs) && mine.iter().all(has)
 }
 
 #[cfg(test)]

@@ -257,6 +257,7 @@ pub(super) fn signature() -> SignaturePolicy {
         required_json: None,
         body_hash: None,
         id: None,
-        secrets: vec![secret()],
+        secrets: vec![secret()].into(),
+        repeats: false,
     }
 }

@@ -41,9 +41,15 @@ pub enum TimestampUnit {
     /// Unix microseconds, in digits only.
     #[serde(rename = "us")]
     Microseconds,
+    /// Unix seconds in 10 digits, or Unix milliseconds in 13, for senders that use both.
+    #[serde(rename = "s_or_ms")]
+    SecondsOrMilliseconds,
     /// RFC 3339, such as 2026-11-24T08:00:00Z.
     #[serde(rename = "rfc3339")]
     Rfc3339,
+    /// RFC 3339 without its time zone, which is UTC, such as 2026-11-24T08:00:00.
+    #[serde(rename = "utc")]
+    Utc,
 }
 
 impl TimestampRule {
@@ -63,10 +69,13 @@ impl TimestampRule {
         if self.source.is_unreadable(request)? {
             return Err(Reason::MalformedBody.into());
         }
-        let found = self.source.find_with_claims(request, claims).map_err(|_| Reason::MalformedTimestamp)?;
+        let found = self.source.find_with_claims(request, claims).map_err(|error| match error.reason() {
+            None | Some(Reason::MalformedBody) => error,
+            Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
+        })?;
         let time = match found.ok_or(Reason::MissingTimestamp)? {
             LocatedValue::Text(text) => self.unit.read(&text),
-            LocatedValue::Json(value) => self.unit.read_claim(value),
+            LocatedValue::Json(value) => self.unit.read_claim(&value),
         };
         let time = time.ok_or(Reason::MalformedTimestamp)?;
         Ok(self.check_time(time, now, explanation)?)
@@ -105,20 +114,27 @@ impl TimestampUnit {
             Self::Seconds => digits(text).and_then(UnixTime::from_seconds),
             Self::Milliseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000)),
             Self::Microseconds => digits(text).and_then(|number| UnixTime::from_seconds(number / 1_000_000)),
+            Self::SecondsOrMilliseconds => match text.len() {
+                10 => Self::Seconds.read(text),
+                13 => Self::Milliseconds.read(text),
+                _ => None,
+            },
             Self::Rfc3339 => rfc3339(text),
+            Self::Utc => rfc3339(&format!("{text}Z")),
         }
     }
 
     /// Formats a time, given in Unix seconds, in this unit.
     pub fn write(self, seconds: u64) -> String {
         match self {
-            Self::Seconds => seconds.to_string(),
+            Self::Seconds | Self::SecondsOrMilliseconds => seconds.to_string(),
             Self::Milliseconds => format!("{seconds}000"),
             Self::Microseconds => format!("{seconds}000000"),
             Self::Rfc3339 => {
                 let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
                 time.map(|time| time.to_string()).unwrap_or_default()
             }
+            Self::Utc => Self::Rfc3339.write(seconds).trim_end_matches('Z').to_owned(),
         }
     }
 
@@ -139,8 +155,10 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 fn rfc3339(text: &str) -> Option<UnixTime> {
-    // jiff also accepts a space for the `T`, and time zone names; the grammar of RFC 3339 §5.6 has neither.
-    let plain = text.len() <= 40 && text.as_bytes().get(10).is_some_and(|byte| matches!(byte, b'T' | b't'));
+    // jiff also accepts a space for the `T`, time zone names, and a time without seconds; the grammar of RFC 3339 §5.6
+    // has none of them.
+    let has = |at: usize, bytes: &[u8]| text.as_bytes().get(at).is_some_and(|byte| bytes.contains(byte));
+    let plain = text.len() <= 40 && has(10, b"Tt") && has(13, b":") && has(16, b":");
     let ends = text.ends_with(['Z', 'z', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     if !plain || !ends {
         return None;
@@ -255,15 +273,50 @@ mod tests {
         assert_eq!(check(TimestampUnit::Microseconds, &["1800000000000000"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T08:00:00Z"]), Ok(()));
         assert_eq!(check(TimestampUnit::Rfc3339, &["2027-01-15T09:00:00.5+01:00"]), Ok(()));
-        for text in ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"] {
+        let short = ["2027-01-15T08:00Z", "2027-01-15T08Z", "2027-01-15T08:00+00:00", "2027-01-15T0800Z"];
+        let others = ["2027-01-15 08:00:00Z", "2027-01-15T08:00:00", "2027-01-15T08:00:00Z[UTC]", "1800000000"];
+        for text in short.into_iter().chain(others) {
             assert_eq!(check(TimestampUnit::Rfc3339, &[text]), Err(Reason::MalformedTimestamp), "{text}");
+        }
+    }
+
+    /// Mercado Pago's documents have seconds, its SDKs milliseconds.
+    #[test]
+    fn a_unit_is_told_by_the_number_of_digits() {
+        let read = |text: &str| TimestampUnit::SecondsOrMilliseconds.read(text).map(UnixTime::seconds);
+        assert_eq!((read("1800000000"), read("1800000000999")), (Some(NOW), Some(NOW)));
+        for text in [
+            "",
+            "180000000",
+            "18000000000",
+            "180000000099",
+            "18000000009999",
+            "1800000000.0",
+            "-180000000",
+            "+180000000",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    /// Orb's X-Orb-Timestamp. Two spellings of a time with a zone would be two times for a reader of another zone.
+    #[test]
+    fn a_time_without_a_zone_is_utc() {
+        let read = |text: &str| TimestampUnit::Utc.read(text).map(UnixTime::seconds);
+        assert_eq!((read("2027-01-15T08:00:00"), read("2027-01-15T08:00:00.551")), (Some(NOW), Some(NOW)));
+        // Orb joins time and body by a colon: a time without seconds would move them into the body.
+        let zoned = ["2027-01-15T08:00:00Z", "2027-01-15T08:00:00+01:00"];
+        for text in
+            ["", "2027-01-15T08:00", "2027-01-15T08", "2027-01-15 08:00:00", "1800000000"].into_iter().chain(zoned)
+        {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_written_time_is_read_back() {
-        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds};
-        for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {
+        use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds, SecondsOrMilliseconds, Utc};
+        for unit in [Seconds, Milliseconds, Microseconds, SecondsOrMilliseconds, Rfc3339, Utc] {
             assert_eq!(unit.read(&unit.write(NOW)).map(UnixTime::seconds), Some(NOW), "{unit:?}");
         }
     }

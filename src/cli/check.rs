@@ -4,7 +4,7 @@ use super::arguments::{ConfigArgument, OutputFormat};
 use crate::app::memory::{memory_line, memory_terms, memory_warning, process_limit};
 use crate::clock::{Clock, SystemClock};
 use crate::config::values::parse_size;
-use crate::config::{self, Handles};
+use crate::config::{self, ConfigErrors, Handles};
 
 /// Arguments of `hookgate check`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,10 @@ pub(super) struct AlreadyReported(usize);
 
 pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let path = arguments.config.path();
-    let result = config::load(&path, &Handles::default());
+    let result = config::load(&path, &Handles::default()).and_then(|mut config| {
+        let rejected = std::mem::take(&mut config.rejected_files);
+        if rejected.is_empty() { Ok(config) } else { Err(ConfigErrors::new(path.display().to_string(), rejected)) }
+    });
     match (result, arguments.format) {
         (Ok(config), format) => {
             let memory = memory_terms(&config);

@@ -13,14 +13,15 @@ use serde_json::json;
 use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
 use crate::auth::Policy;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::keys::{KeySet, Keys};
+use crate::auth::keys::{KeySet, Keys, SkippedKey};
 use crate::clock::UnixTime;
-use crate::config::{Config, Handles, Sources, compile};
+use crate::config::{self, Config, Handles};
 use crate::failure::Failure;
 use crate::metrics::Outcome;
+use crate::proxy::websocket;
 use crate::reason::Reason;
 use crate::route::table::Unrouted;
-use crate::route::{ChallengeStage, validate_path};
+use crate::route::{ChallengeStage, validate_path, validate_slashes};
 use message::Captured;
 use trial::Trial;
 
@@ -59,16 +60,20 @@ struct Findings {
 }
 
 pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
-    let config = compile(&Sources::read(&arguments.config.path(), &Handles::default())?, &Handles::default())?;
+    let config = config::load(&arguments.config.path(), &Handles::default())?;
     let bytes =
         std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
     let captured = message::read(&bytes)?;
     let now = at(arguments.now.as_deref())?;
+    let mut skipped = Vec::new();
     if let Some(path) = &arguments.jwks {
         let keys = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        give_keys(&config, &keys, now)?;
+        skipped = give_keys(&config, &keys, now)?;
     }
-    let findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    let mut findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    if findings.verdict == Err(Reason::UnknownKey) {
+        findings.hints.extend(skipped.iter().map(|key| format!("a key of the JWKS is not used: {key}")));
+    }
     match arguments.format {
         OutputFormat::Text => print!("{}", text(&findings)),
         OutputFormat::Json => println!("{:#}", as_json(&findings)),
@@ -76,20 +81,24 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
     if findings.verdict.is_ok() { Ok(()) } else { Err(WouldReject.into()) }
 }
 
-/// Gives every issuer with a JWKS URL the keys that a fetch would have brought.
-fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<()> {
+/// Gives every issuer with a JWKS URL the keys that a fetch would have brought. Returns those that were skipped.
+fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<Vec<SkippedKey>> {
+    let mut all = Vec::new();
     for remote in &config.handles.remote_keys {
-        let (set, _skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
+        let (set, skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
         remote.replace(set, now);
+        all.extend(skipped);
     }
-    Ok(())
+    Ok(all)
 }
 
 fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
     let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
-    let Ok(path) = validate_path(captured.head.uri.path()) else {
+    let came = captured.head.uri.path();
+    let read = validate_path(came).map(|path| (path, false));
+    let Ok((path, slashes)) = read.or_else(|_| validate_slashes(came).map(|path| (path.into(), true))) else {
         check("path", "ambiguous: two programs could read it differently".to_owned());
         return rejection(Reason::AmbiguousPath, checks);
     };
@@ -107,17 +116,34 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
             }
         },
     );
+    if slashes && name.is_none() && !matches!(&found, Ok(route) if route.matches.encoded_slashes) {
+        check("path", "encoded slashes (`%2F`), which need match.allow_encoded_slashes".to_owned());
+        return rejection(Reason::AmbiguousPath, checks);
+    }
     let route = match (name, found) {
         (Some(name), _) => find_route(config, Some(name))?,
         (None, Ok(route)) => std::sync::Arc::clone(route),
         (None, Err(unrouted)) => return rejection(Failure::Unrouted(unrouted).reason(), checks),
     };
+    match websocket::requested(&captured.head, &route) {
+        Ok(None) => {}
+        Ok(Some(_)) => check("upgrade", "a WebSocket handshake, which the route forwards".to_owned()),
+        Err(reason) => {
+            check("upgrade", "asks for WebSocket".to_owned());
+            return Ok(Findings {
+                checks,
+                verdict: Err(reason),
+                hints: reason.hint().map(str::to_owned).into_iter().collect(),
+            });
+        }
+    }
     let length = captured.body.len();
     check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
     if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
         return rejection(Reason::BodyTooLarge, checks);
     }
-    Ok(evaluated(config, &Trial { route: &route, captured, now }, checks))
+    let tenant = route.matches.tenant(&path).map(str::to_owned);
+    Ok(evaluated(config, &Trial { route: &route, captured, now, tenant }, checks))
 }
 
 fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
@@ -129,9 +155,17 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
     let result = trial.verdict(&mut explanation);
     checks.extend(explanation.into_vec());
     match result {
-        Ok(()) => {
+        Ok(grant) => {
             let answer = trial.answer(ChallengeStage::Authenticated);
-            let verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
+            let mut verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
+            if answer.is_none() {
+                for rule in trial.filtered(&grant) {
+                    let is_enforced = !trial.only_observes(rule);
+                    let end = if is_enforced { "filtered by" } else { "filtered, if it were no dry run, by" };
+                    checks.push(Note { check: "filter", found: format!("would be {end} rule {}", rule.name) });
+                    verdict = if is_enforced { Outcome::Filtered } else { verdict };
+                }
+            }
             checks.extend(answer);
             Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
         }
@@ -155,6 +189,7 @@ fn fetches_keys(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| match leaf {
         Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
         Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
+        Policy::MessageSignature(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
         Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)
@@ -186,8 +221,10 @@ const fn done(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ChallengeAnswered => "answered by the gateway",
         Outcome::DryRunRejected => "forwarded in dry run",
+        Outcome::Filtered => "filtered: acknowledged by the gateway, and not forwarded",
         Outcome::Forwarded
         | Outcome::Rejected
+        | Outcome::PreflightAnswered
         | Outcome::DuplicateAnswered
         | Outcome::UpstreamIncomplete
         | Outcome::Error => "forwarded",

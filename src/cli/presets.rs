@@ -7,7 +7,7 @@ use std::io::Write;
 use anyhow::bail;
 
 use crate::config::file::preset::PresetYaml;
-use crate::config::presets::{PRESETS, all, text};
+use crate::config::presets::{PRESETS, all, names, text};
 use crate::config::reader::nearest;
 pub use page::markdown;
 
@@ -41,7 +41,11 @@ pub(super) fn presets(arguments: &PresetsArguments) -> anyhow::Result<()> {
 /// One line for each preset: its name and title.
 fn table() -> String {
     let width = PRESETS.keys().map(|name| name.len()).max().unwrap_or_default();
-    all().map(|(name, preset)| format!("{name:width$}  {}\n", preset.title)).collect()
+    let also = |preset: &PresetYaml| match preset.aliases.is_empty() {
+        true => String::new(),
+        false => format!(" (also {})", preset.aliases.join(", ")),
+    };
+    all().map(|(name, preset)| format!("{name:width$}  {}{}\n", preset.title, also(&preset))).collect()
 }
 
 fn suggestion(given: &str) -> String {
@@ -58,8 +62,7 @@ fn near(given: &str) -> Vec<&'static str> {
         within || (name.len() > 2 && given.contains(name))
     };
     let found: Vec<&str> = all().filter(alike).map(|(name, _)| name).take(MAX_SUGGESTED).collect();
-    let names = PRESETS.keys().copied();
-    if found.is_empty() { nearest(&given, names).into_iter().collect() } else { found }
+    if found.is_empty() { nearest(&given, names()).into_iter().collect() } else { found }
 }
 
 #[cfg(test)]

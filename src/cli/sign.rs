@@ -4,6 +4,7 @@
 mod draft;
 mod jws;
 mod keyring;
+mod message_signature;
 mod signature;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::arguments::{ConfigArgument, at, find_route};
 use crate::auth::Policy;
-use crate::config::{Config, Handles, Sources, compile};
+use crate::config::{self, Config, Handles};
 use crate::route::{PathMatch, Route};
 use draft::Draft;
 use keyring::{Keyring, kid_beside};
@@ -83,8 +84,7 @@ enum SignedFormat {
 }
 
 pub(super) fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
-    let sources = Sources::read(&arguments.config.path(), &Handles::default())?;
-    let config = compile(&sources, &Handles::default())?;
+    let config = config::load(&arguments.config.path(), &Handles::default())?;
     let route = find_route(&config, arguments.route.as_deref())?;
     let keys = keyring(arguments)?;
     let mut draft = blank(&config, &route, arguments)?;
@@ -124,6 +124,10 @@ fn blank(config: &Config, route: &Route, arguments: &SignArguments) -> anyhow::R
     let (gateway, path) = address(config, arguments)?;
     let written = match &route.matches.path {
         PathMatch::Exact(path) | PathMatch::Prefix(path) => path.clone(),
+        PathMatch::Template(template) => {
+            let tenant = route.rules.policy.tenants().first().and_then(|tenants| tenants.first());
+            template.path_of(&tenant.context("no tenant has a file with a secret yet")?)
+        }
     };
     let authority = gateway.split_once("://").map_or(gateway.as_str(), |(_, rest)| rest).to_owned();
     let methods = route.matches.methods.as_ref();
@@ -174,8 +178,9 @@ fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result
         match leaf {
             Policy::Jwt(policy) => token = Some(jws::add_token(policy, route, draft, keys)?),
             Policy::Detached(policy) => token = Some(jws::add_detached(policy, draft, keys)?),
+            Policy::MessageSignature(policy) => message_signature::add(policy, route, draft, keys)?,
             Policy::Signature(policy) => signature::add(policy, route, draft, keys)?,
-            Policy::Token(policy) => signature::add_token(policy, draft)?,
+            Policy::Token(policy) => signature::add_token(policy, route, draft)?,
             Policy::ClientCertificate(_) => {
                 eprintln!("the route requires a client certificate: add --cert and --key to curl")
             }
@@ -192,6 +197,7 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
         Policy::Jwt(_)
         | Policy::Detached(_)
+        | Policy::MessageSignature(_)
         | Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)

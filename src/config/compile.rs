@@ -5,11 +5,14 @@
 
 mod auth;
 mod compiler;
+mod filter;
 mod forward;
 mod issuer;
 mod jwt;
 mod limits;
 mod listener;
+mod message_signature;
+mod overlaps;
 mod preset;
 mod replay;
 mod revocation;
@@ -19,6 +22,7 @@ mod senders;
 mod signature;
 mod store;
 mod upstream;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,6 +55,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
         known,
         problems: problems.clone(),
         warnings: Vec::new(),
+        unread_folders: Vec::new(),
         handles: Handles::default(),
         certificates: Vec::new(),
         client_crls: Vec::new(),
@@ -96,6 +101,8 @@ impl Compiler<'_> {
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
             client_crls: std::mem::take(&mut self.client_crls),
+            unread_folders: std::mem::take(&mut self.unread_folders),
+            rejected_files: Vec::new(),
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -186,6 +193,7 @@ impl Compiler<'_> {
     ) -> Option<RoutingTable> {
         let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
         self.warn_of_bypasses(&routes, names);
+        self.check_encoded_slashes(&routes, names);
         let overlaps = match RoutingTable::new(routes) {
             Ok(table) => return Some(table),
             Err(overlaps) => overlaps,

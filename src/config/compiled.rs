@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::Problem;
+use super::tenants::TenantFolder;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
 use crate::clock::UnixTime;
@@ -25,10 +27,16 @@ pub struct Config {
     pub drain: Drain,
     /// State that outlives a reload.
     pub handles: Handles,
-    /// File and expiry of each server certificate.
+    /// File and expiry of each certificate that the gateway presents.
     pub certificates: Vec<(String, UnixTime)>,
     /// Field and file, and expiry, of each `client_crl`.
     pub client_crls: Vec<(String, UnixTime)>,
+    /// Folders with the secrets of tenants that are to be read before the configuration is used, each with the place of
+    /// its problem.
+    pub unread_folders: Vec<(Problem, Arc<TenantFolder>)>,
+    /// The files of tenants that cannot be used. All others are active: `check` reports them as errors, and the gateway
+    /// starts.
+    pub rejected_files: Vec<Problem>,
     /// Warnings that do not depend on the time, one line each; see [`Config::warnings_at`].
     pub warnings: Vec<String>,
 }
@@ -54,6 +62,8 @@ pub struct Handles {
     pub remote_keys: Vec<Arc<RemoteKeys>>,
     /// Revocation lists, each read from its file.
     pub revocations: Vec<Arc<RevocationHandle>>,
+    /// Folders with the secrets of tenants.
+    pub tenants: Vec<Arc<TenantFolder>>,
     /// Endpoints of upstreams; each worker has a connection pool for them.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// For each route with `replay_protection`: how long its credentials stay valid, and any extension by a reload.

@@ -5,14 +5,19 @@
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
 mod auth;
+mod certificate;
+mod filter;
 mod issuer;
 mod jwt;
+pub mod message_signature;
 mod number;
 pub mod preset;
 mod route;
 mod scalar;
 pub mod signature;
 pub mod store;
+mod upstream;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,19 +35,23 @@ use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
+pub use certificate::CertificateYaml;
+pub use filter::{FilterModeYaml, FilterRuleYaml};
 use ipnet::IpNet;
-pub use issuer::{IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml};
+pub use issuer::{BearerYaml, IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml, SecretsYaml, TenantFolderYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
 pub use number::{Count, Number, Switch};
 pub use route::{
     Burst, CaptureYaml, Concurrency, CredentialYaml, ForwardYaml, LimitYaml, MatchYaml, ModeYaml, RateField,
-    RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml, UpstreamTimeoutsYaml, UpstreamYaml,
+    RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml,
 };
 pub use scalar::{
     Delay, FileName, HostName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
     Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
+pub use upstream::{UpstreamTimeoutsYaml, UpstreamYaml};
+pub use web::{ClientCertificateFromYaml, CorsYaml, WebSocketYaml};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -115,7 +124,10 @@ impl GatewayYaml {
 
     /// Whether a listener asks clients for a certificate.
     pub fn requests_client_certificates(&self) -> bool {
-        self.listeners.iter().any(|listener| listener.tls.client_ca.is_written())
+        let requests = |listener: &ListenerYaml| {
+            listener.tls.client_ca.is_written() || listener.client_certificate_from.is_written
+        };
+        self.listeners.iter().any(|listener| requests(listener))
     }
 
     /// Whether there is a store in which replicas can share rates and revocations.
@@ -178,6 +190,12 @@ pub struct ListenerYaml {
     /// `true` instead of `tls` where another proxy terminates TLS; HTTP/1.1 only.
     #[schemars(example = true)]
     pub plaintext: Switch<false>,
+    /// Where trusted proxies that terminate TLS state the client's certificate. Its chain is verified here, by `ca`; that
+    /// the client holds the private key, only the proxy can verify. From other addresses the header is not read, and it is
+    /// never forwarded. Requires `trusted_proxies`; not with `tls.client_ca`. See
+    /// [Client certificates](../../concepts/proxies.md#client-certificates).
+    #[schemars(example = json!({ "header": "Client-Cert", "ca": "clients-ca.crt" }))]
+    pub client_certificate_from: Section<ClientCertificateFromYaml>,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2; requires `trusted_proxies`. A
     /// connection from another address, without a header or with a malformed one is closed. A header of more than 107
     /// bytes (version 1) or 536 bytes (version 2) is malformed.
@@ -268,19 +286,6 @@ pub struct TlsYaml {
     /// two lists of an issuer the newer one is used. An expired list is a warning.
     #[schemars(example = &"clients.crl")]
     pub client_crl: Field<Parsed<FileName>>,
-}
-
-/// A server certificate and its private key
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CertificateYaml {
-    /// PEM file: the certificate, then its intermediates.
-    #[schemars(required, example = &"server.crt")]
-    pub cert: Field<Parsed<FileName>>,
-    /// PEM file: the private key of the certificate (PKCS#8, PKCS#1 or SEC1, not encrypted). It may be the same file as
-    /// `cert`.
-    #[schemars(required, example = &"server.key")]
-    pub key: Field<Parsed<FileName>>,
 }
 
 /// `admin`

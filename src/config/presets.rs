@@ -15,14 +15,29 @@ static FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/presets");
 /// Text of each preset by its name.
 pub static PRESETS: LazyLock<BTreeMap<&str, &str>> = LazyLock::new(|| FOLDER.files().filter_map(named).collect());
 
+/// The preset that each other name stands for.
+static ALIASES: LazyLock<BTreeMap<String, &str>> = LazyLock::new(|| {
+    all().flat_map(|(name, preset)| preset.aliases.0.into_iter().map(move |alias| (alias, name))).collect()
+});
+
 /// Name and text of `name.yaml`; `None` for a file that is not YAML.
 fn named<'f>(file: &'f File<'_>) -> Option<(&'f str, &'f str)> {
     Some((file.path().to_str()?.strip_suffix(".yaml")?, file.contents_utf8()?))
 }
 
-/// The text of a preset; `None` if the name is unknown.
+/// The name of the preset that has this name or alias; `None` if the name is unknown.
+pub fn resolve(name: &str) -> Option<&'static str> {
+    PRESETS.get_key_value(name).map(|(own, _)| *own).or_else(|| ALIASES.get(name).copied())
+}
+
+/// All names, with the aliases.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.keys().copied().chain(ALIASES.keys().map(String::as_str))
+}
+
+/// The text of a preset, by its name or an alias; `None` if the name is unknown.
 pub fn text(name: &str) -> Option<&'static str> {
-    PRESETS.get(name).copied()
+    PRESETS.get(resolve(name)?).copied()
 }
 
 /// A preset whose `${…}` placeholders are not filled in; `None` if the name is unknown.
@@ -75,6 +90,7 @@ fn fill_in(node: &mut Node, parameters: &BTreeMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::file::preset::EvidenceKind;
 
     #[test]
     fn a_preset_is_a_yaml_file_in_utf_8() {
@@ -88,6 +104,39 @@ mod tests {
         let files = presets.map(|(path, contents)| File::new(path, contents));
         assert_eq!(files.iter().filter_map(named).collect::<Vec<_>>(), [("a", "x"), ("a-b", "y")]);
         assert_eq!(FOLDER.files().count(), PRESETS.len());
+    }
+
+    /// An alias that is a preset, too, would hide it, and one of two presets would depend on their order.
+    #[test]
+    fn a_name_is_that_of_one_preset() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, preset) in all() {
+            assert!(seen.insert(name.to_owned()), "{name}");
+            for alias in &*preset.aliases {
+                let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+                assert!(seen.insert(alias.clone()) && alias.chars().all(plain), "{name}: {alias}");
+                assert_eq!((resolve(alias), text(alias)), (Some(name), text(name)));
+            }
+        }
+        assert_eq!((resolve("whatsapp"), resolve("clerk")), (Some("meta"), Some("svix")));
+        assert!(resolve("whats-app").is_none() && names().count() == seen.len());
+    }
+
+    /// The kinds of evidence other than our own name where they can be read; a source of our own would be none.
+    #[test]
+    fn evidence_says_where_it_can_be_read() {
+        for (name, preset) in all() {
+            let evidence = preset.evidence.as_ref().unwrap_or_else(|| panic!("{name} has no `evidence`"));
+            let least = match evidence.kind {
+                EvidenceKind::Sdk | EvidenceKind::Documents => 1,
+                EvidenceKind::Receivers => 2,
+                EvidenceKind::Own => 0,
+            };
+            assert!(evidence.source.len() >= least, "{name}: expected {least} sources of its evidence");
+            assert!(evidence.kind != EvidenceKind::Own || evidence.source.is_empty(), "{name}");
+            let dotted = |source: &String| source.contains('.') && !source.contains(' ');
+            assert!(evidence.source.iter().all(dotted), "{name}: expected URLs");
+        }
     }
 
     #[test]

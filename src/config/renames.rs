@@ -119,7 +119,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("idempotency_mismatch", "idempotency_key_reused"),
     ("in_flight", "duplicate_in_flight"),
     ("too_many_requests_in_flight", "concurrency_limited"),
-    ("head_too_large", "headers_too_large and token_too_large"),
+    ("head_too_large", "headers_too_large"),
     ("client_gone", "client_disconnected"),
     ("state_unavailable", "store_unavailable"),
     ("state_full", "store_full"),

@@ -2,27 +2,22 @@
 //! The only part of the configuration that reads files and the environment.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::compiled::Handles;
 use super::error::{ConfigErrors, Problem};
 use super::file::GatewayYaml;
+pub use super::files::SourceContent;
+use super::files::read_file;
 use super::reader::{Named, Problems};
 use super::{revocation, yaml};
 use crate::snapshot::ConfigHash;
 
 /// Size limit of a file that a configuration references, except a revocation list.
 const MAX_FILE: u64 = 4 << 20;
-
-/// The bytes, or why they could not be read.
-pub type SourceContent = Result<Zeroizing<Vec<u8>>, String>;
 
 /// The inputs of a configuration.
 pub struct Sources {
@@ -91,8 +86,9 @@ impl Sources {
     pub fn folders(&self, known: &Handles) -> Vec<PathBuf> {
         let base = self.path.parent().unwrap_or(Path::new(""));
         let lists = self.revocations.keys().chain(known.revocations.iter().map(|handle| &handle.file));
+        let tenants = known.tenants.iter().map(|folder| self.resolve(&folder.dir));
         let files = self.files.keys().chain(lists).filter_map(|name| self.resolve(name).parent().map(Path::to_owned));
-        let mut folders: Vec<PathBuf> = files.chain([base.to_owned()]).map(or_here).collect();
+        let mut folders: Vec<PathBuf> = files.chain([base.to_owned()]).chain(tenants).map(or_here).collect();
         folders.sort();
         folders.dedup();
         folders
@@ -136,36 +132,6 @@ fn hash<'c>(first: &[u8], named: impl Iterator<Item = (&'c String, &'c SourceCon
 /// The bytes of a revocation list that the configuration at `path` names.
 pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
     read_file(&path.with_file_name(name), revocation::MAX_FILE)
-}
-
-/// Reads a regular file of at most `max` bytes. Without `O_NONBLOCK`, a FIFO would stop the start or reload until a writer
-/// opens it.
-fn read_file(path: &Path, max: u64) -> SourceContent {
-    let described = |error: std::io::Error| describe(&error);
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(described)?;
-    let metadata = file.metadata().map_err(described)?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    // With room for the whole file: a secret must not be left behind where the buffer grows.
-    let mut bytes =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(max)).unwrap_or_default() + 1));
-    file.take(max + 1).read_to_end(&mut bytes).map_err(described)?;
-    if bytes.len() as u64 > max {
-        return Err(format!("larger than {} MiB", max >> 20));
-    }
-    Ok(bytes)
-}
-
-fn describe(error: &std::io::Error) -> String {
-    if error.kind() == ErrorKind::NotFound {
-        "not found".to_owned()
-    } else if error.kind() == ErrorKind::PermissionDenied {
-        "not readable: permission denied".to_owned()
-    } else {
-        error.to_string()
-    }
 }
 
 fn read_variable(name: &str) -> SourceContent {

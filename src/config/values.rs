@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::request::PublicUrl;
 use crate::clock::UnixTime;
-use crate::route::Rate;
-use crate::settings::is_https_or_loopback;
+use crate::route::{Rate, WebOrigin};
+use crate::settings::is_fetchable;
 
 /// The longest duration that makes sense in a configuration: ten years.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -159,6 +159,25 @@ pub fn decode_secret(raw: &[u8], encoding: SecretEncoding) -> Option<Zeroizing<V
     }
 }
 
+/// The problem of a shared secret that is a key file.
+pub const KEY_FILE: &str = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
+                            secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
+
+/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
+pub fn is_key_file(text: &[u8]) -> bool {
+    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
+}
+
+/// The secret without a byte order mark, and without quotes and white space around it; `None` if it has none of these.
+pub fn cleaned_secret(raw: &[u8]) -> Option<&[u8]> {
+    let line = raw.strip_suffix(b"\n").map_or(raw, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+    let unquoted = [b"\"", b"'"].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    let text = unquoted.unwrap_or(text);
+    (text.len() < line.len() && !text.is_empty()).then_some(text)
+}
+
 /// A method in capitals that a route may match: not CONNECT and TRACE.
 pub fn parse_method(name: &str) -> Option<Method> {
     let method = Method::from_bytes(name.as_bytes()).ok()?;
@@ -179,6 +198,12 @@ pub fn parse_public_url(text: &str) -> Option<PublicUrl> {
     })
 }
 
+/// An origin in the one form in which browsers send it (RFC 6454 §6.2).
+pub fn parse_origin(text: &str) -> Option<WebOrigin> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    (url.origin().ascii_serialization() == text).then(|| WebOrigin(text.to_owned()))
+}
+
 /// The end of a day in UTC, such as 2026-12-31.
 pub fn end_of_day(day: &str) -> Option<UnixTime> {
     let begins: jiff::Timestamp = if day.len() == 10 { format!("{day}T00:00:00Z").parse().ok()? } else { return None };
@@ -192,8 +217,8 @@ pub fn parse_pin(text: &str) -> Option<[u8; 32]> {
 
 /// URL of an issuer's discovery document (OpenID Connect Discovery 1.0 §4): below its `iss`, which must be a URL that
 /// hookgate may fetch from, without query and fragment.
-pub fn discovery_address(iss: &str) -> Option<String> {
-    let fetchable = is_https_or_loopback(iss) && !iss.contains(['?', '#']);
+pub fn discovery_address(iss: &str, insecure_http: bool) -> Option<String> {
+    let fetchable = is_fetchable(iss, insecure_http) && !iss.contains(['?', '#', '{']);
     fetchable.then(|| format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss)))
 }
 
@@ -237,12 +262,21 @@ mod tests {
 
     #[test]
     fn a_discovery_document_stands_below_the_issuer() {
-        let at = |iss: &str| discovery_address(iss).map(|url| url.replace("/.well-known/openid-configuration", "@"));
+        let at =
+            |iss: &str| discovery_address(iss, false).map(|url| url.replace("/.well-known/openid-configuration", "@"));
         assert_eq!(at("https://issuer.test").as_deref(), Some("https://issuer.test@"));
         assert_eq!(at("https://issuer.test/").as_deref(), Some("https://issuer.test@"));
         assert_eq!(at("https://issuer.test/realms/a/").as_deref(), Some("https://issuer.test/realms/a@"));
         assert_eq!(at("http://127.0.0.1:8080/a").as_deref(), Some("http://127.0.0.1:8080/a@"));
-        for iss in ["http://issuer.test/", "https://issuer.test/?a", "https://issuer.test/#a", "acme", "none", ""] {
+        for iss in [
+            "http://issuer.test/",
+            "https://issuer.test/?a",
+            "https://issuer.test/#a",
+            "https://a/{tenantid}",
+            "acme",
+            "none",
+            "",
+        ] {
             assert_eq!(at(iss), None, "{iss}");
         }
     }

@@ -5,7 +5,7 @@ use crate::reason::Reason;
 /// The limit that a request exceeds, as the `RateLimit` headers of the response describe it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limited {
-    /// Its policy name: `route`, `issuer`, `subject`, `failed_auth` or `challenges`.
+    /// Its policy name: `route`, `issuer`, `subject`, `sender`, `failed_auth`, `challenges`, or one of tunnels.
     pub limit: &'static str,
     /// The number of requests that may arrive at once.
     pub quota: u32,
@@ -41,6 +41,27 @@ impl Exhausted {
             Self::Address => "address",
             Self::Late => "late",
         }
+    }
+}
+
+/// The longest cause of an upstream's failure in the log, in bytes.
+const LONGEST_CAUSE: usize = 300;
+
+/// A failure of the upstream, and its cause.
+#[derive(Clone, Debug)]
+pub struct UpstreamFault {
+    /// The reason.
+    pub reason: Reason,
+    /// The log's field `detail`.
+    pub cause: Box<str>,
+}
+
+impl UpstreamFault {
+    /// A long cause is cut.
+    pub fn new(reason: Reason, mut cause: String) -> Self {
+        let end = (0..=LONGEST_CAUSE.min(cause.len())).rev().find(|end| cause.is_char_boundary(*end));
+        cause.truncate(end.unwrap_or_default());
+        Self { reason, cause: cause.into() }
     }
 }
 

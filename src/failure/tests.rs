@@ -21,7 +21,7 @@ fn every_reason_has_its_error_code_of_rfc_8935() {
             _other => assert_eq!(error, None, "{reason:?}"),
         }
     }
-    for reason in [Reason::MalformedCredential, Reason::MalformedBody, Reason::TokenTooLarge] {
+    for reason in [Reason::MalformedCredential, Reason::MalformedBody, Reason::MissingClaim] {
         assert_eq!(secevent_error(reason), Some("invalid_request"));
     }
 }
@@ -35,11 +35,13 @@ fn every_reason_has_one_status() {
 }
 
 #[test]
-fn only_the_reasons_of_exhausted_memory_have_a_detail() {
+fn exhausted_memory_and_rejected_credentials_have_a_detail() {
     let detailed = |exhausted| {
         [Failure::BufferFull(exhausted), Failure::TooManyWaitingRequests(exhausted)].map(|failure| failure.detail())
     };
-    assert_eq!(detailed(Exhausted::Total), [Some("total"); 2]);
-    assert_eq!(detailed(Exhausted::Address), [Some("address"); 2]);
+    assert_eq!(detailed(Exhausted::Total), [Some("total".into()), Some("total".into())]);
+    assert_eq!(detailed(Exhausted::Address), [Some("address".into()), Some("address".into())]);
+    let rejection = Rejection { detail: Some("no `sub`".into()), ..Rejection::from(Reason::MissingClaim) };
+    assert_eq!(Failure::Rejected(rejection).detail(), Some("no `sub`".into()));
     assert_eq!(Failure::Plain(Reason::BadRequest).detail(), None);
 }

@@ -1,22 +1,20 @@
 //! Fetches a key set with a GET request, after another one for the discovery document if there is one. Time and size
-//! are limited. Only https is used (http on loopback), and redirects stay on the same origin; only the discovery
-//! document may name another host.
+//! are limited. Only https is used (http on loopback, and with `insecure_http` to private addresses), and redirects stay
+//! on the same origin; only the discovery document may name another host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, LOCATION, USER_AGENT};
-use http::{Request, Response, Uri};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, USER_AGENT};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
+use super::connect::HttpClient;
 use super::discovery::{DiscoveryError, key_set_address};
 use crate::auth::keys::{KeySetError, RemoteSource};
+use crate::settings::is_fetchable;
 use crate::tls;
 
 /// Timeout for the whole fetch, including discovery and redirects.
@@ -52,8 +50,16 @@ pub(super) enum FetchError {
     NoKeys,
 }
 
+/// A failed fetch: the URL that failed, which may be one that the discovery document or a redirect names, and why.
+pub(super) struct FailedFetch {
+    pub(super) url: String,
+    pub(super) error: FetchError,
+}
+
 /// The response to a fetch of a key set.
 pub(super) struct FetchedDocument {
+    /// The URL that was fetched last.
+    pub(super) url: Uri,
     pub(super) body: Bytes,
     /// Value of `Cache-Control: max-age` (RFC 9111 §5.2.2.1).
     pub(super) max_age: Option<Duration>,
@@ -61,8 +67,11 @@ pub(super) struct FetchedDocument {
 
 /// The client for one key set.
 pub(super) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: HttpClient,
     uri: Uri,
+    insecure_http: bool,
+    /// The value of `Authorization` for `uri` alone.
+    authorization: Option<HeaderValue>,
     /// The `iss` of the issuer, if `uri` is the URL of its discovery document instead of its key set.
     discovery: Option<String>,
 }
@@ -71,55 +80,75 @@ impl Fetcher {
     pub(super) fn new(source: &RemoteSource) -> Result<Self, FetchError> {
         let config = tls::pinned_client_config(source.ca.as_deref(), &source.pins);
         let config = config.map_err(|error| FetchError::Ca(Arc::new(error)))?;
-        // Plain http is allowed on loopback only; this is checked when the configuration is compiled, and for the URL
-        // in a discovery document.
-        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        let client = HttpClient::new(config, &source.access).ok_or(FetchError::Address)?;
         let uri = source.url.parse().map_err(|_| FetchError::Address)?;
-        Ok(Self { client, uri, discovery: source.discovery.clone() })
+        let bearer =
+            source.access.bearer.as_ref().map(|bearer| HeaderValue::try_from(format!("Bearer {}", bearer.as_str())));
+        let mut authorization = bearer.transpose().map_err(|_| FetchError::Address)?;
+        authorization.iter_mut().for_each(|value| value.set_sensitive(true));
+        let insecure_http = source.access.insecure_http;
+        Ok(Self { client, uri, insecure_http, authorization, discovery: source.discovery.clone() })
     }
 
-    pub(super) async fn fetch(&self) -> Result<FetchedDocument, FetchError> {
-        tokio::time::timeout(MAX_TIME, self.find()).await.map_err(|_| FetchError::Timeout)?
+    pub(super) async fn fetch(&self) -> Result<FetchedDocument, FailedFetch> {
+        let mut current = self.uri.clone();
+        let found = tokio::time::timeout(MAX_TIME, self.find(&mut current)).await;
+        let found = found.map_err(|_| FetchError::Timeout).and_then(|found| found);
+        found.map_err(|error| FailedFetch { url: current.to_string(), error })
     }
 
-    /// Fetches the key set. The discovery document is fetched each time, since an issuer may move its keys.
-    async fn find(&self) -> Result<FetchedDocument, FetchError> {
-        let found = self.follow(self.uri.clone()).await?;
+    /// Fetches the key set; `current` is always the URL in use. The discovery document is fetched each time, since an
+    /// issuer may move its keys.
+    async fn find(&self, current: &mut Uri) -> Result<FetchedDocument, FetchError> {
+        let found = self.follow(current, self.authorization.as_ref()).await?;
         match &self.discovery {
             None => Ok(found),
-            Some(iss) => self.follow(key_set_address(&found.body, iss)?).await,
+            Some(iss) => {
+                *current = key_set_address(&found.body, iss, &self.uri, self.insecure_http)?;
+                self.follow(current, None).await
+            }
         }
     }
 
-    async fn follow(&self, mut uri: Uri) -> Result<FetchedDocument, FetchError> {
+    /// Only the first request has the authorization: a redirect could lead to a program that must not see it.
+    async fn follow(
+        &self,
+        current: &mut Uri,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<FetchedDocument, FetchError> {
+        let mut authorization = authorization.cloned();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.get(uri.clone()).await?;
+            let response = self.get(current.clone(), authorization.take()).await?;
             if !response.status().is_redirection() {
-                return read(response).await;
+                return read(current.clone(), response).await;
             }
-            uri = same_origin(&uri, &response).ok_or(FetchError::Redirect)?;
+            *current = same_origin(current, &response).ok_or(FetchError::Redirect)?;
         }
         Err(FetchError::Redirect)
     }
 
-    async fn get(&self, uri: Uri) -> Result<Response<Incoming>, FetchError> {
-        let request = Request::get(uri)
+    async fn get(&self, uri: Uri, authorization: Option<HeaderValue>) -> Result<Response<Incoming>, FetchError> {
+        // An address in the URL is not resolved, so that the connector does not see it.
+        if !is_fetchable(&uri.to_string(), self.insecure_http) {
+            return Err(FetchError::Address);
+        }
+        let mut request = Request::get(uri)
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .header(USER_AGENT, concat!("hookgate/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|_| FetchError::Address)?;
+        authorization.into_iter().for_each(|value| _ = request.headers_mut().insert(AUTHORIZATION, value));
         self.client.request(request).await.map_err(|error| FetchError::Connection(Arc::new(error)))
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<FetchedDocument, FetchError> {
+async fn read(url: Uri, response: Response<Incoming>) -> Result<FetchedDocument, FetchError> {
     if !response.status().is_success() {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
     let body = Limited::new(response.into_body(), MAX_SIZE).collect().await.map_err(|_| FetchError::Body)?;
-    Ok(FetchedDocument { body: body.to_bytes(), max_age })
+    Ok(FetchedDocument { url, body: body.to_bytes(), max_age })
 }
 
 /// The target of a redirect if it has the same scheme, host and port.

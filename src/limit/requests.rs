@@ -12,7 +12,7 @@ use super::keys::{AddressKey, CounterHasher, CounterId, Sharded};
 use super::quota::{KeyedQuota, QuotaPermit};
 use crate::auth::sender::Sender;
 use crate::failure::{Failure, Limited};
-use crate::route::{Rate, RouteLimits};
+use crate::route::{Rate, RouteLimits, WebSocketRule};
 
 /// The counters of all rate and concurrency limits.
 #[derive(Debug)]
@@ -25,11 +25,12 @@ pub struct RequestLimits {
     senders: GcraStore,
     failed_auth: GcraStore,
     in_flight: Sharded<Arc<KeyedQuota<CounterId>>>,
+    tunnels: Sharded<Arc<KeyedQuota<CounterId>>>,
 }
 
 /// The concurrency permits of a request, held until its exchange has ended.
 #[derive(Debug, Default)]
-pub struct ConcurrencyPermits(#[expect(dead_code, reason = "held to be dropped")] Vec<QuotaPermit<CounterId>>);
+pub struct ConcurrencyPermits(Vec<QuotaPermit<CounterId>>);
 
 /// The sender of a verified request, by each limit that counts it.
 #[derive(Clone, Debug)]
@@ -55,6 +56,15 @@ struct RateRequest<'a> {
     rate: &'a Rate,
 }
 
+impl ConcurrencyPermits {
+    /// Both permits.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+}
+
 impl Default for RequestLimits {
     fn default() -> Self {
         Self {
@@ -66,6 +76,7 @@ impl Default for RequestLimits {
             senders: GcraStore::default(),
             failed_auth: GcraStore::default(),
             in_flight: Sharded::default(),
+            tunnels: Sharded::default(),
         }
     }
 }
@@ -131,6 +142,31 @@ impl RequestLimits {
         }
         if !requests.is_empty() {
             take(&requests, self.now(at())).map_err(Failure::RateLimited)?;
+        }
+        Ok(ConcurrencyPermits(permits))
+    }
+
+    /// Counts a tunnel against the limits of its address, its sender and its route, or against none.
+    ///
+    /// # Errors
+    /// The narrowest limit that it exceeds.
+    pub fn admit_tunnel(
+        &self,
+        sender: &RequestSender<'_>,
+        address: IpAddr,
+        rule: &WebSocketRule,
+    ) -> Result<ConcurrencyPermits, Failure> {
+        let counted = [
+            ("tunnels_per_ip", self.address(sender.route, address), rule.max_tunnels_per_ip),
+            ("tunnels_per_sender", self.sender(sender), rule.max_tunnels_per_sender),
+            ("tunnels", self.route(sender), rule.max_tunnels),
+        ];
+        let mut permits = Vec::with_capacity(counted.len());
+        for (limit, id, most) in counted {
+            let mut permit = self.tunnels.of(id).begin(Some(id));
+            let limited = |_| Failure::ConcurrencyLimited(Limited::at_once(limit, most));
+            permit.grow(1, u64::MAX, u64::from(most)).map_err(limited)?;
+            permits.push(permit);
         }
         Ok(ConcurrencyPermits(permits))
     }

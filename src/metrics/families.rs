@@ -6,7 +6,7 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::family::{Child, MetricLabel, MetricRow, row};
 use super::label::{
-    ConnectionRejection, DisplacedCause, EntryKind, HandshakeError, Label as _, LabelType, LogLineKind,
+    ConnectionRejection, DisplacedCause, EntryKind, FilterResult, HandshakeError, Label as _, LabelType, LogLineKind,
     OperationResult, Outcome, PoolName, Reloaded, StoreLoss, StoreOperationResult,
 };
 use crate::auth::{PolicyKind, SignatureCheck};
@@ -105,6 +105,11 @@ metrics! {
         "Open client connections.",
         "open connections. `listener` is the address as configured";
 
+    open_tunnels(route: &str) -> IntGauge,
+        "hookgate_open_tunnels",
+        "Open WebSocket connections that are forwarded to the upstream.",
+        "open [WebSocket connections](../concepts/websocket.md) of a route with `websocket`";
+
     connections_rejected(listener: &str, reason: ConnectionRejection) -> IntCounter,
         "hookgate_connections_rejected_total",
         "Client connections closed as soon as they were accepted, by reason.",
@@ -170,6 +175,11 @@ metrics! {
         "tokens with a valid signature. The cache has two thousand tokens of up to 4 KiB for each issuer, and only \
          tokens that were seen twice";
 
+    filtered_requests(route: &str, rule: &str, result: FilterResult) -> IntCounter,
+        "hookgate_filtered_requests_total",
+        "Verified events that a rule of the route's filter matches, by rule and result.",
+        "verified events that a rule of [`filter`](../concepts/filter.md) matches";
+
     secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
         "hookgate_secret_last_used_timestamp_seconds",
         "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order of the \
@@ -230,10 +240,20 @@ metrics! {
         "Reloads of a changed revocation list by result.",
         "reloads of revocation lists that have changed";
 
+    tenants(folder: &str) -> IntGauge,
+        "hookgate_tenants",
+        "Tenants of a folder whose secrets are active.",
+        "tenants with a secret; `folder` as in `dir` of `secrets`";
+
+    tenants_last_reload_successful(folder: &str) -> IntGauge,
+        "hookgate_tenants_last_reload_successful",
+        "1 if every file of the folder is active, 0 if one was rejected or the folder was not read.",
+        "1 if every file of the folder is active, 0 if one was rejected or the folder was not read; the log has their names";
+
     certificate_expiry_timestamp(name: &str) -> Gauge,
         "hookgate_certificate_expiry_timestamp_seconds",
-        "Unix time at which a served certificate expires; name is its file.",
-        "when a served certificate expires. `name` is its file";
+        "Unix time at which a certificate of the gateway expires; name is its file.",
+        "when a certificate of the gateway expires: of a listener, or `client_certificate` of an upstream. `name` is its file";
 
     build_info(version: &str) -> IntGauge,
         "hookgate_build_info",

@@ -84,6 +84,7 @@ variants_are_values!(
     ConnectionRejection,
     DisplacedCause,
     EntryKind,
+    FilterResult,
     HandshakeError,
     LogLineKind,
     OperationResult,
@@ -121,8 +122,12 @@ rows! {
     DryRunRejected = "dry_run_rejected";
     /// The gateway answered a provider's endpoint verification challenge.
     ChallengeAnswered = "challenge_answered";
+    /// The gateway answered a CORS preflight of a browser.
+    PreflightAnswered = "preflight_answered";
     /// A duplicate of a processed event was acknowledged or got the stored response; `reason` is `duplicate_request`.
     DuplicateAnswered = "duplicate_answered";
+    /// A rule of [`filter`](../concepts/filter.md) matched the verified event, which was acknowledged and not forwarded.
+    Filtered = "filtered";
     /// The upstream's response ended prematurely after it had begun; `reason` is `upstream_protocol_error` or
     /// `upstream_timeout`.
     UpstreamIncomplete = "upstream_incomplete";
@@ -139,6 +144,17 @@ rows! {
     Success = "success";
     /// It failed.
     Error = "error";
+}
+
+rows! {
+    /// Whether an event that a rule of the filter matches was forwarded.
+    pub enum FilterResult;
+    /// The label's value.
+    pub fn label -> &'static str, meaning;
+    /// It was acknowledged and not forwarded.
+    Filtered = "filtered";
+    /// The rule or the route is in dry run: the event was forwarded.
+    DryRun = "dry_run";
 }
 
 rows! {

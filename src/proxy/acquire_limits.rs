@@ -28,18 +28,31 @@ pub(super) async fn acquire_limits(
     let route = context.route;
     let Permit::Granted(grant) = permit else { return Ok(ConcurrencyPermits::default()) };
     let (issuer, subject) = (grant.issuer().map(|issuer| &**issuer), grant.subject());
-    let sender = (route.limits.sender != Limit::default()).then(|| grant.sender());
+    let sender = (route.limits.sender != Limit::default() || context.tunnel.is_some()).then(|| grant.sender());
     let sender = RequestSender { route: &route.name, issuer, subject, sender };
+    let tunnel = match context.tunnel {
+        Some(rule) => services.limits.admit_tunnel(&sender, context.connection.address.ip(), rule)?,
+        None => ConcurrencyPermits::default(),
+    };
+    Ok(count(services, context, &sender).await?.and(tunnel))
+}
+
+async fn count(
+    services: &Services,
+    context: &RequestContext<'_>,
+    sender: &RequestSender<'_>,
+) -> Result<ConcurrencyPermits, Failure> {
+    let route = context.route;
     let (Some(store), true) = (&services.store, route.limits.shared) else {
-        return services.limits.admit(&sender, &route.limits, Instant::now);
+        return services.limits.admit(sender, &route.limits, Instant::now);
     };
     // Concurrency is counted in each process: no other process knows when a request has ended.
-    let permits = services.limits.admit(&sender, &route.limits.without_rates(), Instant::now)?;
-    match (Box::pin(take_shared(store, &sender, &route.limits)).await, store.on_error) {
+    let permits = services.limits.admit(sender, &route.limits.without_rates(), Instant::now)?;
+    match (Box::pin(take_shared(store, sender, &route.limits)).await, store.on_error) {
         (Ok(()), _) => Ok(permits),
         (Err(Failure::Plain(Reason::StoreUnavailable)), OnError::Allow) => {
             drop(permits);
-            services.limits.admit(&sender, &route.limits, Instant::now)
+            services.limits.admit(sender, &route.limits, Instant::now)
         }
         (Err(failure), _) => Err(failure),
     }

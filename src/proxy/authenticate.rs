@@ -160,6 +160,26 @@ async fn decide(
     })
 }
 
+/// Decides a request again that was granted: whether its tunnel may stay open. Keys are not fetched for it.
+///
+/// # Errors
+/// [`Failure::Rejected`].
+pub(super) async fn verify_again(services: &Services, context: &RequestContext<'_>) -> Result<(), Failure> {
+    let route = context.route;
+    if !context.client_certificate_still_trusted() {
+        return Err(Failure::Rejected(Rejection::from(Reason::CertificateNotAllowed)));
+    }
+    let grant = match auth::verify(&route.rules, &context.view().with_body(&[]), context.now) {
+        Ok(grant) => grant,
+        Err(VerifyError::Rejected(rejection)) => return Err(Failure::Rejected(rejection)),
+        Err(VerifyError::NeedsBody) => return Err(Reason::BadRequest.into()),
+    };
+    if route.shared_revocation {
+        check_revocation(services.store.as_deref(), &grant).await.map_err(Failure::Rejected)?;
+    }
+    Ok(())
+}
+
 /// Checks whether the store revokes a credential of this grant.
 ///
 /// # Errors

@@ -49,6 +49,8 @@ pub struct ForwardedInfo {
     pub request_id: Option<Arc<str>>,
     /// X-Forwarded-For and Forwarded name different clients, one of which may be forged.
     pub contradictory: bool,
+    /// The header with the client's certificate cannot be read.
+    pub malformed_certificate: bool,
 }
 
 /// An address with its text form, which each request of a connection sends to the upstream.

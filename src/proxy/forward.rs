@@ -14,8 +14,10 @@ use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use super::response_start::begin;
 use super::upstream::Upstreams;
+use super::verdict::{DuplicateState, verdict};
 use crate::auth::Permit;
 use crate::failure::Failure;
+use crate::limit::ConcurrencyPermits;
 use crate::reason::Reason;
 use crate::store::Reservation;
 
@@ -34,7 +36,12 @@ pub(super) fn forward(
     record: &mut RequestRecord,
 ) -> impl Future<Output = Result<Response<ResponseContent>, Failure>> {
     headers::prepare(&mut context, &permit);
-    let RequestContext { route, head, request_id, .. } = context;
+    if let Some(name) = &context.route.forward.verdict {
+        let duplicates = reservation.as_ref().map_or(DuplicateState::Unchecked, |_| DuplicateState::First);
+        let verdict = verdict(context.route, &permit, record.reason_if_forwarded(), duplicates);
+        headers::set(&mut context.head.headers, name, &verdict);
+    }
+    let RequestContext { route, head, request_id, tunnel, .. } = context;
     let request = Request::from_parts(head, body);
     async move {
         let begun = Instant::now();
@@ -47,7 +54,9 @@ pub(super) fn forward(
                 let (responder, response) = oneshot::channel();
                 let (upstreams, route, received) = (upstreams.clone(), Arc::clone(route), Arc::clone(&record.received));
                 let (reservation, alive) = (reservation.keep(), alive.clone());
-                let permits = std::mem::take(&mut record.permits);
+                // A tunnel outlives this task, and its record keeps the permits.
+                let permits =
+                    if tunnel.is_none() { std::mem::take(&mut record.permits) } else { ConcurrencyPermits::default() };
                 tokio::spawn(async move {
                     let sent = match upstreams.send(&permit, request, &route, &received, &request_id).await {
                         Ok(sent) => begin(sent, &received).await,

@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use super::connection_info::ConnectionInfo;
 use super::headers::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID};
 use crate::route::within;
+use crate::snapshot::Snapshot;
 
 /// Maximum number of entries that are read; a client further to the left is not found.
 const MOST_PROXIES: usize = 16;
@@ -45,6 +46,26 @@ pub fn resolve_client<'c>(
     resolved.secure = is_secure(headers).unwrap_or(connection.secure);
     resolved.forwarded.request_id = request_id(headers);
     resolved.forwarded.contradictory = contradictory;
+    Cow::Owned(resolved)
+}
+
+/// Adds the certificate that a trusted proxy states in the header of its listener. The proxy's own connection has no
+/// certificate of the client, and no server name that the client has chosen.
+pub fn resolve_certificate<'c>(
+    connection: &ConnectionInfo,
+    resolved: Cow<'c, ConnectionInfo>,
+    headers: &HeaderMap,
+    snapshot: &Snapshot,
+) -> Cow<'c, ConnectionInfo> {
+    let listener = snapshot.listeners.get(connection.listener);
+    let Some(header) = listener.and_then(|listener| listener.certificate_header.as_ref()) else { return resolved };
+    if !connection.named || !within(&snapshot.trusted_proxies, connection.address.ip()) {
+        return resolved;
+    }
+    let (certificate, mut resolved) = (header.read(headers), resolved.into_owned());
+    resolved.server_name = None;
+    resolved.forwarded.malformed_certificate = certificate.is_err();
+    resolved.client_certificate = certificate.ok().flatten().map(Arc::new);
     Cow::Owned(resolved)
 }
 

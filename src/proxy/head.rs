@@ -1,14 +1,17 @@
 //! Validates request line and headers before anything else reads them: one host, an unambiguous target, size limits. It
 //! rejects requests and rewrites nothing. Called by `route_request`.
 
-use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
 use crate::failure::Failure;
 use crate::reason::Reason;
-use crate::route::validate_path;
+use crate::route::table::RoutingTable;
+use crate::route::{AmbiguousPath, Route, validate_path, validate_slashes};
 use crate::snapshot::ListenerLimits;
 
 /// The longest request target, in bytes (RFC 9110 §4.1 asks for 8,000 at least).
@@ -19,6 +22,7 @@ pub const MAX_URI: usize = 8 * 1024;
 pub struct RequestTarget {
     authority: Authority,
     path: String,
+    encoded_slashes: bool,
 }
 
 impl RequestTarget {
@@ -36,17 +40,21 @@ impl RequestTarget {
         if has_ambiguous_length(head) {
             return Err(Reason::AmbiguousFraming.into());
         }
-        // The gateway never switches protocols (RFC 9110 §7.8), and must not depend on how an upstream handles an
-        // upgrade.
-        if head.headers.contains_key(UPGRADE) {
-            return Err(Reason::UpgradeNotSupported.into());
-        }
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Reason::BadRequest.into());
         }
         let authority = one_authority(head)?;
-        let path = validate_path(head.uri.path()).map_err(|_| Reason::AmbiguousPath)?.into_owned();
-        Ok(Self { authority, path })
+        let path = head.uri.path();
+        let (path, encoded_slashes) = match validate_path(path) {
+            Ok(path) => (path.into_owned(), false),
+            Err(AmbiguousPath) => (validate_slashes(path).map_err(|_| Reason::AmbiguousPath)?, true),
+        };
+        Ok(Self { authority, path, encoded_slashes })
+    }
+
+    /// The path, percent-decoded.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The host without its port.
@@ -54,9 +62,16 @@ impl RequestTarget {
         self.authority.host()
     }
 
-    /// The decoded path, by which the route is found.
-    pub fn path(&self) -> &str {
-        &self.path
+    /// The route of the request. One with encoded slashes has a route only if that allows them.
+    ///
+    /// # Errors
+    /// Those of [`RoutingTable::find`]; `AmbiguousPath`.
+    pub fn route<'r>(&self, routes: &'r RoutingTable, method: &Method) -> Result<&'r Arc<Route>, Failure> {
+        let found = routes.find(self.host(), &self.path, method);
+        if self.encoded_slashes && !matches!(found, Ok(route) if route.matches.encoded_slashes) {
+            return Err(Reason::AmbiguousPath.into());
+        }
+        found.map_err(Failure::Unrouted)
     }
 
     /// Host and port as received.
@@ -196,16 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn connect_trace_and_upgrades_are_rejected() {
+    fn connect_trace_and_websocket_upgrades_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
             assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
         }
         assert!(evaluate(host()).is_ok());
-        assert!(matches!(
-            evaluate(host().header(UPGRADE, "websocket")),
-            Err(Failure::Plain(Reason::UpgradeNotSupported))
-        ));
+    }
+
+    #[test]
+    fn an_offer_that_a_server_may_ignore_is_no_reason_to_reject() {
+        for offer in ["h2c", "H2C", "TLS/1.0", "h2c, TLS/1.0", "IRC/6.9, RTA/x11", "", "websockets", "websocket"] {
+            assert!(
+                evaluate(get("/a").header(HOST, "a.example").header(http::header::UPGRADE, offer)).is_ok(),
+                "{offer}"
+            );
+        }
     }
 
     #[test]

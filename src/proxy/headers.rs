@@ -3,14 +3,17 @@
 //! `Connection` header can remove them (Traefik GHSA-62c8-mh53-4cqv). Called by `forward`, and by `upstream` for
 //! responses.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::request_context::RequestContext;
+use super::websocket;
 use crate::auth::Permit;
-use crate::route::{Route, normal_form};
+use crate::route::{Protocol, Route, normal_form};
 
 /// The request id, in requests and responses.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,13 +21,16 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Hop-by-hop headers, in addition to those that `Connection` names.
+/// Hop-by-hop headers, in addition to those that `Connection` names. `http2-settings` belongs to an offer of `h2c` (RFC
+/// 7540 §3.2.1): an upstream that took it would speak HTTP/2 to a gateway that waits for HTTP/1.1.
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -133,7 +139,7 @@ fn is_listed_after_x(name: &str) -> bool {
     ) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Trailers of a response that are forwarded: those whose definitions allow them there (RFC 9110 §8.8.3, RFC 9530 §2,
+/// Trailers of a message that are forwarded: those whose definitions allow them there (RFC 9110 §8.8.3, RFC 9530 §2,
 /// Server-Timing §3, gRPC over HTTP/2). Any other could change the framing, the routing or the authentication of a
 /// message to which it is merged (RFC 9110 §6.5.1).
 const TRAILERS: &[&str] = &[
@@ -153,19 +159,33 @@ const FRAMING: &[&str] = &["content-length", "content-type", "content-encoding",
 
 /// Turns the received request headers into those that are sent to the upstream.
 pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
-    let RequestContext { head, route, .. } = context;
+    let route: &Route = context.route;
+    let RequestContext { head, tunnel, snapshot, connection, .. } = &mut *context;
+    let listener = snapshot.listeners.get(connection.listener);
+    let certificate = listener.and_then(|listener| listener.certificate_header.as_ref());
     let evaluated = route.rules.headers();
     // A verified header is no forgery, such as the token that an identity-aware proxy sets.
-    let verified = if matches!(permit, Permit::Granted(_)) { evaluated } else { &[] };
+    let verified = match permit {
+        Permit::Granted(_) => route.rules.verified_headers(&head.headers),
+        Permit::Observed(_) => Cow::default(),
+    };
     let named = named_by_connection(&head.headers);
+    let takes_trailers = route.upstream.first.protocol == Protocol::Http2 && takes_trailers(&head.headers);
     remove(&mut head.headers, |headers, name| {
         is_hop_by_hop(name.as_str())
+            || certificate.is_some_and(|header| is_spelt(header.name(), &normal_form(name.as_str())))
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
-            || (named.contains(name) && !evaluated.contains(name))
+            || (named.contains(name) && !evaluated.contains(name) && !(tunnel.is_some() && websocket::needs(name)))
             || (is_listed(&normal_form(name.as_str())) && !verified.contains(name))
-            || is_spoofable(name, headers, route)
+            || (is_spoofable(name, headers, route) && !(tunnel.is_some() && websocket::needs(name)))
     });
+    if tunnel.is_some() {
+        websocket::announce(&mut head.headers);
+    }
+    if takes_trailers {
+        head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     join_cookies(&mut head.headers);
     if route.forward.remove_credential {
         // `check` rejects this setting where the credential is in the target, a cookie or the body: those are forwarded
@@ -174,11 +194,29 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
             head.headers.remove(name);
         }
     }
-    add_ours(context, permit);
+    add_ours(context, permit, &verified);
 }
 
-/// Turns the upstream's response headers into those that are sent to the client.
-pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
+/// Whether the client accepts trailers in the response (RFC 9110 §10.1.4). gRPC requires that.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Turns the upstream's response headers into those that are sent to the client. False if the body has a coding that the
+/// HTTP client does not remove, such as `gzip, chunked`: without its `Transfer-Encoding` the client would take the coded
+/// bytes for the content.
+#[must_use]
+pub fn clean_response(headers: &mut HeaderMap, status: StatusCode, request_id: &str) -> bool {
+    let codings: Vec<&HeaderValue> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    let is_chunked = !codings.is_empty();
+    if is_chunked && !matches!(&*codings, [one] if one.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return false;
+    }
+    // The chunks delimit the body, not the length (RFC 9112 §6.3); a 204 has none (RFC 9110 §8.6).
+    if is_chunked || status.as_u16() == 204 {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let named = named_by_connection(headers);
     let trailers = announced_trailers(headers);
     remove(headers, |_, name| is_hop_by_hop(name.as_str()) || named.contains(name));
@@ -187,9 +225,10 @@ pub fn clean_response(headers: &mut HeaderMap, request_id: &str) {
     }
     set_one_length(headers);
     set(headers, &REQUEST_ID, request_id);
+    true
 }
 
-/// Removes the trailers of a response that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
+/// Removes the trailers of a message that are not forwarded; `None` if none is left. A message to HTTP/2 must not be
 /// reset because of them (RFC 9113 §8.2.2), since its sender may already have committed.
 pub(super) fn clean_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
     remove(&mut trailers, |_, name| !TRAILERS.contains(&name.as_str()));
@@ -208,15 +247,19 @@ fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(names.join(", ")).ok().filter(|_| !names.is_empty())
 }
 
-/// Writes the length of a response once and without leading zeros. The HTTP client accepts equal ones, which a client or
-/// a cache may read differently (RFC 9110 §8.6).
+/// Writes the length of a response once and without leading zeros. The HTTP client accepts equal ones and lists (`5, 5`),
+/// which a client or a cache may read differently (RFC 9110 §8.6). Without a body, it accepts any, and one that is no
+/// number is removed.
 fn set_one_length(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let (Some(first), second) = (lengths.next(), lengths.next()) else { return };
-    let length = first.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    let Some(length) = length.map(HeaderValue::from) else { return };
-    if second.is_some() || length != *first {
-        headers.insert(header::CONTENT_LENGTH, length);
+    let digits = first.to_str().ok().and_then(|text| text.split(',').next()).map(str::trim).unwrap_or_default();
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = digits.parse::<u64>().ok().filter(|_| plain).map(HeaderValue::from);
+    match length {
+        Some(length) if second.is_none() && length == *first => {}
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length)),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
 }
 
@@ -276,7 +319,9 @@ fn is_spelt(name: &HeaderName, normal: &str) -> bool {
     name.as_str().len() == normal.len() && normal_form(name.as_str()) == normal
 }
 
-fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
+/// Adds the gateway's own headers. A verified one stays as it came: an application that verifies the signature as well
+/// would reject another value (Mercado Pago signs `X-Request-Id`).
+fn add_ours(context: &mut RequestContext<'_>, permit: &Permit, verified: &[HeaderName]) {
     let RequestContext { head, target, route, connection, request_id, .. } = context;
     let headers = &mut head.headers;
     let authority = target.authority().as_str();
@@ -286,16 +331,20 @@ fn add_ours(context: &mut RequestContext<'_>, permit: &Permit) {
     if headers.get(header::HOST).is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
     }
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.insert(&FORWARDED_HOST, host);
-    }
-    headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(proto));
-    set(headers, &FORWARDED_FOR, &forwarded_for(client, &connection.forwarded.via));
-    if let Some(port) = target.authority().port() {
-        set(headers, &FORWARDED_PORT, port.as_str());
-    }
-    set(headers, &header::FORWARDED, &forwarded(client, authority, proto, &connection.forwarded.via));
-    set(headers, &REQUEST_ID, request_id);
+    let host = headers.get(header::HOST).cloned();
+    let mut add = |name: &HeaderName, value: Option<HeaderValue>| {
+        if let Some(value) = value.filter(|_| !(verified.contains(name) && headers.contains_key(name))) {
+            headers.insert(name, value);
+        }
+    };
+    let text = |value: &str| HeaderValue::from_str(value).ok();
+    add(&FORWARDED_HOST, host);
+    add(&FORWARDED_PROTO, Some(HeaderValue::from_static(proto)));
+    add(&FORWARDED_FOR, text(&forwarded_for(client, &connection.forwarded.via)));
+    add(&FORWARDED_PORT, target.authority().port().and_then(|port| text(port.as_str())));
+    add(&header::FORWARDED, text(&forwarded(client, authority, proto, &connection.forwarded.via)));
+    add(&FORWARDED_PREFIX, route.upstream.path.as_ref().and_then(|path| path.stripped.clone()));
+    add(&REQUEST_ID, text(request_id));
     let Permit::Granted(grant) = permit else { return };
     for (claim, name) in &route.forward.claims {
         if let Some(value) = claim.find(grant.claims()).and_then(claim_text) {
@@ -353,7 +402,7 @@ pub(super) fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
 mod tests {
     use super::is_listed;
 
-    /// A header that a provider sends or signs must reach the upstream. Each word with a hyphen may be a header.
+    /// A header that a provider sends must reach the upstream, as one that it signs does. Words with a hyphen are looked at.
     #[test]
     fn no_header_of_a_preset_is_removed() {
         for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/presets")).unwrap() {
@@ -362,7 +411,7 @@ mod tests {
             let lines = text.lines().filter(|line| !line.starts_with('#'));
             let words =
                 lines.flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-'));
-            for word in words.filter(|word| word.contains('-')) {
+            for word in words.filter(|word| word.contains('-') && !text.contains(&format!("header:{word}"))) {
                 assert!(!is_listed(&word.to_ascii_lowercase()), "{}: {word}", path.display());
             }
         }

@@ -1,21 +1,22 @@
 //! The record of a request: one access log line and one set of metrics, written when its response has been sent or
 //! the request was given up. Bytes that are not a request have no record; they are counted and logged by `Gateway`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::connection_info::ConnectionInfo;
 use super::request_body::Received;
-use super::request_id;
+use super::{cors, request_id};
 use crate::auth::{Grant, Permit, VerifyError};
 use crate::clock::UnixTime;
-use crate::failure::{self, Failure, is_rejection};
+use crate::failure::{self, Failure, UpstreamFault, is_rejection};
 use crate::limit::ConcurrencyPermits;
-use crate::metrics::{Metrics, Outcome, RouteMetrics};
+use crate::metrics::{FilterResult, Metrics, Outcome, RouteMetrics};
 use crate::reason::Reason;
 use crate::route::Route;
 use crate::telemetry;
@@ -34,6 +35,8 @@ pub struct RequestRecord {
     /// 128 random bits in hex, or the id that a trusted proxy sent.
     pub(super) request_id: Arc<str>,
     route: Option<(Arc<Route>, Arc<RouteMetrics>)>,
+    /// The origin of the web page that may read the response.
+    allowed_origin: Option<HeaderValue>,
     /// Counters of the request body, which is read elsewhere.
     pub(super) received: Arc<Received>,
     outcome: Outcome,
@@ -43,6 +46,8 @@ pub struct RequestRecord {
     permitted: bool,
     forwarded_as: Outcome,
     reason_if_forwarded: Option<Reason>,
+    /// How long it took to open a tunnel.
+    opened: Option<Duration>,
     /// Status of the response.
     pub(super) status: Option<StatusCode>,
     bytes_sent: u64,
@@ -67,7 +72,8 @@ struct AccessLogLine {
     kid: Option<String>,
     sender: Option<String>,
     decided: bool,
-    detail: Option<&'static str>,
+    detail: Option<Cow<'static, str>>,
+    filter: Option<Arc<str>>,
 }
 
 impl RequestRecord {
@@ -78,6 +84,7 @@ impl RequestRecord {
             begun: Instant::now(),
             request_id: connection.forwarded.request_id.clone().unwrap_or_else(request_id::random),
             route: None,
+            allowed_origin: None,
             received: Arc::default(),
             // A record that is dropped before anything else is known of its request: the client disconnected.
             outcome: Outcome::Error,
@@ -85,6 +92,7 @@ impl RequestRecord {
             permitted: false,
             forwarded_as: Outcome::Forwarded,
             reason_if_forwarded: None,
+            opened: None,
             status: None,
             bytes_sent: 0,
             complete: false,
@@ -100,8 +108,16 @@ impl RequestRecord {
         self.route.as_ref().map(|(route, _)| route)
     }
 
-    pub(super) fn routed(&mut self, route: &Arc<Route>) {
+    pub(super) fn routed(&mut self, route: &Arc<Route>, headers: &HeaderMap) {
+        self.allowed_origin = route.cors.as_ref().and_then(|rule| cors::allowed_origin(rule, headers));
         self.route = Some((Arc::clone(route), self.metrics.route(&route.name)));
+    }
+
+    /// Sets the CORS headers of the response, if the route has `cors`.
+    pub(super) fn allow_origin(&self, headers: &mut HeaderMap) {
+        if let Some(rule) = self.route().and_then(|route| route.cors.as_ref()) {
+            cors::allow(headers, rule, self.allowed_origin.as_ref());
+        }
     }
 
     /// Adds the time of one verification. A request whose body is needed is verified twice and counted once.
@@ -133,8 +149,21 @@ impl RequestRecord {
         self.permitted = true;
         (self.forwarded_as, self.reason_if_forwarded) = match permit {
             Permit::Granted(_) => (Outcome::Forwarded, None),
-            Permit::Observed(rejection) => (Outcome::DryRunRejected, Some(rejection.reason)),
+            Permit::Observed(rejection) => {
+                if let Some(line) = &mut self.line {
+                    line.detail.clone_from(&rejection.detail);
+                }
+                (Outcome::DryRunRejected, Some(rejection.reason))
+            }
         };
+    }
+
+    /// A rule of the route's filter matches the event. The log names the last of them, which is the one that is enforced.
+    pub(super) fn filtered_by(&mut self, route: &str, rule: &Arc<str>, result: FilterResult) {
+        self.metrics.filtered_requests(route, rule, result).inc();
+        if let Some(line) = &mut self.line {
+            line.filter = Some(Arc::clone(rule));
+        }
     }
 
     /// A response without a failure has begun.
@@ -147,14 +176,23 @@ impl RequestRecord {
         (self.forwarded_as, self.reason_if_forwarded) = (Outcome::DryRunRejected, Some(reason));
     }
 
+    /// Why the request would be rejected, if only a dry run forwards it.
+    pub(super) fn reason_if_forwarded(&self) -> Option<Reason> {
+        self.reason_if_forwarded
+    }
+
     pub(super) fn forwarded(&mut self, status: StatusCode) {
         self.answered(self.forwarded_as, self.reason_if_forwarded, status);
+        self.opened = status.is_informational().then(|| self.begun.elapsed());
     }
 
     /// The response ended prematurely. In dry run the reason of the rejection stays.
-    pub(super) fn broke(&mut self, reason: Reason) {
+    pub(super) fn broke(&mut self, fault: UpstreamFault) {
         if self.outcome == Outcome::Forwarded {
-            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(reason));
+            (self.outcome, self.reason) = (Outcome::UpstreamIncomplete, Some(fault.reason));
+            if let Some(line) = &mut self.line {
+                line.detail = Some(fault.cause.into_string().into());
+            }
         }
     }
 
@@ -164,6 +202,14 @@ impl RequestRecord {
         if let Some(line) = &mut self.line {
             line.detail = failure.detail();
         }
+    }
+
+    /// A tunnel has ended, in order if `complete`.
+    pub(super) fn tunnel_ended(&mut self, end: &'static str, complete: bool) {
+        if let Some(line) = &mut self.line {
+            line.detail = Some(end.into());
+        }
+        self.complete = complete;
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -183,6 +229,8 @@ impl Drop for RequestRecord {
         let took = self.begun.elapsed();
         match &self.route {
             Some((_, route)) => {
+                // A tunnel may be open for hours, which is no time of a response.
+                let took = self.opened.unwrap_or(took);
                 route.finished(&self.metrics, self.outcome, self.reason, self.status, took, self.upstream);
             }
             None => self.metrics.requests("", self.outcome, self.reason, self.status).inc(),
@@ -211,7 +259,8 @@ impl RequestRecord {
             client_port = port(line.client),
             outcome = self.outcome.label(),
             reason = self.reason.map(Reason::word),
-            detail = line.detail,
+            detail = line.detail.as_deref(),
+            filter = line.filter.as_deref(),
             status = self.status.map(|status| status.as_u16()),
             issuer = line.issuer.as_deref(),
             kid = line.kid,
@@ -273,6 +322,7 @@ impl AccessLogLine {
             sender: None,
             decided: false,
             detail: None,
+            filter: None,
         }
     }
 }

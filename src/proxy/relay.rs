@@ -5,14 +5,16 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::response_body::{Relayed, ResponseContent, ResponseError, ResponseEvent};
-use super::response_start::{BegunBody, BegunResponse};
+use super::response_body::{Relayed, ResponseContent, ResponseEvent};
+use super::response_error::ResponseError;
+use super::response_start::{BegunBody, BegunResponse, GRPC, has_type};
 use super::stored_response::ResponseRecorder;
+use super::upstream::ResponseDeadline;
 use crate::failure::Failure;
 use crate::route::Route;
 use crate::store::state::Settlement;
@@ -32,7 +34,7 @@ pub(super) async fn relay(
     route: &Route,
     responder: oneshot::Sender<Result<Response<ResponseContent>, Failure>>,
 ) {
-    let BegunResponse { response, due } = match sent {
+    let BegunResponse { response, deadline } = match sent {
         Ok(response) => response,
         Err(failure) => {
             reservation.settle(Settlements::RELEASED).await;
@@ -42,31 +44,35 @@ pub(super) async fn relay(
         }
     };
     let (head, incoming) = response.into_parts();
-    let status = head.status;
+    let (status, grpc) = (head.status, GrpcStatus::of(&head.headers));
     let mut recorder = (reservation.keeps_reply() && status.is_success()).then(|| ResponseRecorder::new(&head));
     if incoming.is_end_stream() {
-        reservation.settle(settlements(route, status, recorder)).await;
+        let settlements =
+            if grpc.succeeded(None) { settlements(route, status, recorder) } else { Settlements::RELEASED };
+        reservation.settle(settlements).await;
         let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
         return;
     }
     let (frames, events) = mpsc::channel(FRAMES);
     // A complete response waits for the store alone, and then for the client.
-    let complete_by = if incoming.is_complete() { Instant::now() + READ_ON } else { due + READ_ON };
+    let latest = deadline.due() + READ_ON;
+    let complete_by = if incoming.is_complete() { Instant::now() + READ_ON } else { latest };
     let relayed = Relayed { events, hint: incoming.size_hint(), due: complete_by, ended: false };
     let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
-    let mut relay = Relay { frames: Some(frames), last: None, due, latest: due + READ_ON };
+    let mut relay = Relay { frames: Some(frames), last: None, deadline, latest };
     let whole = relay.pass(incoming, recorder.as_mut()).await;
-    let settlements = if whole.is_ok() { settlements(route, status, recorder) } else { Settlements::RELEASED };
+    let succeeded = whole.is_ok() && grpc.succeeded(relay.last.as_ref().and_then(Frame::trailers_ref));
+    let settlements = if succeeded { settlements(route, status, recorder) } else { Settlements::RELEASED };
     reservation.settle(settlements).await;
     relay.end(whole).await;
 }
 
 /// How a complete response with this status settles the reservation. Only a response that commits is stored for an
-/// idempotency key.
+/// idempotency key. A response that opens a tunnel commits: the upstream has accepted the request.
 fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecorder>) -> Settlements {
     let replay = route.duplicates.as_ref().and_then(|rules| rules.replay.as_ref());
     let commits = replay.map_or(status.is_success(), |replay| replay.commit_on.iter().any(|some| some.holds(status)));
-    if !commits {
+    if !commits && !status.is_informational() {
         return Settlements::RELEASED;
     }
     let idempotency =
@@ -74,13 +80,44 @@ fn settlements(route: &Route, status: StatusCode, recorder: Option<ResponseRecor
     Settlements { replay: Settlement::Commit(None), idempotency }
 }
 
+/// Where a response has the status of a gRPC call, whose HTTP status is 200 even if the call has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GrpcStatus {
+    /// The response is none of gRPC.
+    Nowhere,
+    InTrailers,
+    /// The headers have it; whether it is success.
+    InHeaders(bool),
+}
+
+impl GrpcStatus {
+    fn of(headers: &HeaderMap) -> Self {
+        match headers.get(GRPC_STATUS) {
+            Some(status) => Self::InHeaders(status == "0"),
+            None if has_type(headers, GRPC) => Self::InTrailers,
+            None => Self::Nowhere,
+        }
+    }
+
+    /// False also for a gRPC call without a status, which its client takes for a failure.
+    fn succeeded(self, trailers: Option<&HeaderMap>) -> bool {
+        match self {
+            Self::Nowhere => true,
+            Self::InHeaders(succeeded) => succeeded,
+            Self::InTrailers => trailers.and_then(|all| all.get(GRPC_STATUS)).is_some_and(|status| status == "0"),
+        }
+    }
+}
+
+const GRPC_STATUS: &str = "grpc-status";
+
 /// Passes a response on to the client for as long as the client is connected. The end is held back until the
 /// reservation is settled, so that a client that has received a complete response can rely on it.
 struct Relay {
     frames: Option<mpsc::Sender<ResponseEvent>>,
     last: Option<Frame<Bytes>>,
-    due: Instant,
-    /// `due`, plus the longest delay that a slow client may add.
+    deadline: ResponseDeadline,
+    /// When it is due, plus the longest delay that a slow client may add.
     latest: Instant,
 }
 
@@ -91,9 +128,10 @@ impl Relay {
         mut recorder: Option<&mut ResponseRecorder>,
     ) -> Result<(), ResponseError> {
         loop {
-            let next = tokio::time::timeout_at(self.due.into(), incoming.frame()).await;
+            let (until, key) = self.deadline.next();
+            let next = tokio::time::timeout_at(until.into(), incoming.frame()).await;
             let frame = match next {
-                Err(_elapsed) => return Err(ResponseError::Late),
+                Err(_elapsed) => return Err(ResponseError::Late(key)),
                 Ok(None) => return Ok(()),
                 Ok(Some(Err(error))) => return Err(ResponseError::Upstream(error)),
                 Ok(Some(Ok(frame))) => frame,
@@ -113,13 +151,13 @@ impl Relay {
     /// its end, because the upstream has processed the request.
     async fn send(&mut self, frame: Frame<Bytes>) {
         let Some(frames) = &self.frames else { return };
-        let begun = Instant::now();
-        let sent = tokio::time::timeout_at(self.due.into(), frames.send(ResponseEvent::Frame(frame))).await;
+        let (begun, due) = (Instant::now(), self.deadline.due());
+        let sent = tokio::time::timeout_at(due.into(), frames.send(ResponseEvent::Frame(frame))).await;
         // The upstream cannot write while the client does not read, so that time does not count against the upstream.
-        self.due = (self.due + begun.elapsed()).min(self.latest);
+        self.deadline.set_due((due + begun.elapsed()).min(self.latest));
         if !matches!(sent, Ok(Ok(()))) {
             self.frames = None;
-            self.due = self.latest;
+            self.deadline.set_due(self.latest);
         }
     }
 

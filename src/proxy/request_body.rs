@@ -3,7 +3,7 @@
 //! for a header.
 
 use std::error::Error as _;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::EXPECT;
 use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::time::Sleep;
 
+use super::body_deadline::BodyDeadline;
 use super::connection_info::ConnectionInfo;
+use super::headers::clean_trailers;
 use crate::failure::{BodyFault, Failure};
 use crate::limit::{BodyProgress, ConnectionProgress, MemoryPermit};
 
@@ -35,9 +37,6 @@ pub(super) const WAITING: usize = 8 * 1024;
 
 /// Maximum bytes of all requests that wait for their bodies; requests of one address may use a quarter of it.
 pub const WAITING_IN_ALL: u64 = 64 << 20;
-
-/// How long a body may take before its rate is measured.
-const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// Source of a request body.
 #[derive(Debug)]
@@ -148,6 +147,11 @@ impl Received {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes of a tunnel.
+    pub(super) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Time at which the last byte was received; `None` until then.
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get().copied()
@@ -175,6 +179,10 @@ pub struct RequestBody {
     connection: Arc<ConnectionProgress>,
     /// Set while the client is waited for, from the first wait to the end of the body.
     wait: Option<BodyWait>,
+    /// The trailers that may be forwarded, once they have come. Boxed because they are rare and large.
+    trailers: Option<Box<HeaderMap>>,
+    /// Whether the upstream gets them.
+    forwards_trailers: bool,
 }
 
 /// A wait for a request body, during which its connection waits too.
@@ -199,16 +207,12 @@ impl RequestBody {
         received: Arc<Received>,
     ) -> Result<Self, Failure> {
         let limits = &connection.limits;
-        let deadline = BodyDeadline {
-            stall: limits.request_body_idle,
-            min_rate: limits.min_request_body_rate,
-            whole_by: Instant::now() + limits.request_body,
-            timer: None,
-            since: None,
-            waited: Duration::ZERO,
-        };
+        let whole_by = Instant::now() + limits.request_body;
+        let deadline = BodyDeadline::new(limits.request_body_idle, limits.min_request_body_rate, whole_by);
         let connection = Arc::clone(&connection.progress);
-        let mut body = Self { inbound, left: max, deadline, received, connection, wait: None };
+        let (wait, trailers) = (None, None);
+        let mut body =
+            Self { inbound, left: max, deadline, received, connection, wait, trailers, forwards_trailers: false };
         if body.size_hint().lower() > max {
             return Err(BodyFault::TooLarge.into());
         }
@@ -225,6 +229,11 @@ impl RequestBody {
     pub fn lower_limit(&mut self, max: u64) -> Result<(), BodyFault> {
         self.left = self.left.min(max);
         if self.size_hint().lower() > max { Err(BodyFault::TooLarge) } else { Ok(()) }
+    }
+
+    /// Forwards the trailers: HTTP/2 can carry them without an announcement.
+    pub(super) fn forward_trailers(&mut self) {
+        self.forwards_trailers = true;
     }
 
     /// Continues with the whole body in memory.
@@ -294,11 +303,12 @@ impl RequestBody {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(broken))) => return Poll::Ready(Some(Err(fault(&broken)))),
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok().and_then(clean_trailers).map(Box::new);
                     }
-                }
+                },
             }
         }
     }
@@ -314,7 +324,8 @@ impl HttpBody for RequestBody {
             Poll::Ready(None) => {
                 body.abandon();
                 body.end();
-                Poll::Ready(None)
+                let trailers = if body.forwards_trailers { body.trailers.take() } else { None };
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))))
             }
             // Its bytes were counted when it was buffered.
             Poll::Ready(Some(Ok(data))) if matches!(body.inbound.source, BodySource::Buffered(..)) => {
@@ -340,10 +351,11 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inbound.source {
+        let is_read = match &self.inbound.source {
             BodySource::Wire(incoming) => incoming.is_end_stream(),
             BodySource::Memory(bytes) | BodySource::Buffered(bytes, _) => bytes.is_none(),
-        }
+        };
+        is_read && !(self.forwards_trailers && self.trailers.is_some())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -363,64 +375,5 @@ fn fault(broken: &hyper::Error) -> BodyFault {
         BodyFault::Ambiguous
     } else {
         BodyFault::ClientDisconnected
-    }
-}
-
-/// Deadlines of a body: one for the next bytes, one for the rate of all bytes so far, one for the whole body. The timer
-/// is created at the first wait, since most bodies arrive together with their headers.
-#[derive(Debug)]
-struct BodyDeadline {
-    stall: Duration,
-    /// In bytes per second.
-    min_rate: u32,
-    whole_by: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The start of the current wait.
-    since: Option<Instant>,
-    /// The time of all earlier waits: an upstream that takes a streamed body slowly does not count against the client.
-    waited: Duration,
-}
-
-impl BodyDeadline {
-    fn poll_exhausted(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
-        if self.since.is_none() {
-            let now = Instant::now();
-            self.since = Some(now);
-            let until = (now + self.stall.min(self.rate_allows(received))).min(self.whole_by).into();
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(until),
-                None => self.timer = Some(Box::pin(tokio::time::sleep_until(until))),
-            }
-        }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
-    }
-
-    /// How long the client may take for its next bytes before its rate is too low.
-    fn rate_allows(&self, received: u64) -> Duration {
-        let Some(seconds) = received.checked_div(self.min_rate.into()) else { return Duration::MAX };
-        RATE_GRACE.max(Duration::from_secs(seconds)).saturating_sub(self.waited)
-    }
-
-    fn bytes_came(&mut self) {
-        self.waited += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_measured_after_its_grace_and_only_while_the_client_is_waited_for() {
-        let seconds = Duration::from_secs;
-        let (stall, whole_by) = (seconds(15), Instant::now());
-        let mut body =
-            BodyDeadline { stall, min_rate: 240, whole_by, timer: None, since: None, waited: Duration::ZERO };
-        let allowed = |body: &BodyDeadline| [0, 1200, 2400].map(|received| body.rate_allows(received));
-        assert_eq!(allowed(&body), [5, 5, 10].map(seconds));
-        body.waited = seconds(6);
-        assert_eq!(allowed(&body), [0, 0, 4].map(seconds));
-        body.min_rate = 0;
-        assert_eq!(allowed(&body), [Duration::MAX; 3]);
     }
 }

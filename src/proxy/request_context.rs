@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use http::request::Parts;
 
 use super::connection_info::ConnectionInfo;
@@ -12,7 +13,7 @@ use crate::auth::client_certificate::ClientTrust;
 use crate::auth::request::PresentedCertificate;
 use crate::clock::UnixTime;
 use crate::failure::Limited;
-use crate::route::Route;
+use crate::route::{Route, WebSocketRule};
 use crate::snapshot::Snapshot;
 
 /// A request, without its body and its record.
@@ -33,13 +34,18 @@ pub struct RequestContext<'a> {
     pub request_id: Arc<str>,
     /// The limit `failed_auth_rate` if its address exceeds it: rejections are then cheaper.
     pub over_failed_auth_rate: Option<Limited>,
+    /// The method for which a browser asks, if the request is a CORS preflight that the route answers.
+    pub preflight: Option<Method>,
+    /// The route's rules for WebSocket, if the request opens such a connection.
+    pub tunnel: Option<&'a WebSocketRule>,
 }
 
 impl RequestContext<'_> {
     /// The request as the decision sees it, without its body.
     pub fn view(&self) -> RequestView<'_> {
         let url = self.route.url_base(self.target.authority().as_str());
-        RequestView::new(&self.head, url).with_client(self.client())
+        let tenant = self.route.matches.tenant(self.target.path());
+        RequestView::new(&self.head, url).with_client(self.client()).with_tenant(tenant)
     }
 
     /// False if the listener requires client certificates, and the certificate of this connection has expired or was

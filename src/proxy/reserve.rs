@@ -2,6 +2,7 @@
 //! `idempotency`. Output: a reservation, a response to a duplicate, or a failure.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 
@@ -24,6 +25,9 @@ use crate::store::{EntryKind, Reservation, ReserveOutcome, StoreClient, new_owne
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY: usize = 1024;
+
+/// The lease of a request without `timeouts.total`, which no route with a reservation is without.
+const LONGEST_LEASE: Duration = Duration::from_secs(24 * 3600);
 
 /// Result of a reservation.
 pub(super) enum Reserved {
@@ -88,7 +92,7 @@ fn entries(
     let RequestContext { route, now, head, .. } = context;
     let view = body.known().map_or_else(|| context.view(), |known| context.view().with_body(known));
     // How long the exchange with the upstream may take. If this process dies, no more of the body arrives.
-    let upstream_lease = route.upstream.timeout + MARGIN;
+    let upstream_lease = route.upstream.timeouts.total.unwrap_or(LONGEST_LEASE) + MARGIN;
     let lease = body.time_left() + upstream_lease;
     let sender = grant.sender().to_bytes();
     let sender_id = store.hasher.sender(&route.name, &sender);
@@ -140,6 +144,9 @@ fn entries(
             entries.push(entry(EntryKind::Replay, &id, until, replay_id.issued)?);
         }
     }
+    // Several signatures may give one id: it is reserved once, or the request would be its own duplicate.
+    let mut ids = std::collections::HashSet::new();
+    entries.retain(|entry| ids.insert(entry.id));
     Ok(entries)
 }
 
@@ -162,9 +169,14 @@ fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>
 fn text_of(value: LocatedValue<'_>) -> Option<String> {
     match value {
         LocatedValue::Text(text) => Some(text.trim().to_owned()),
-        LocatedValue::Json(serde_json::Value::String(text)) => Some(text.clone()),
-        LocatedValue::Json(serde_json::Value::Number(number)) => Some(number.to_string()),
-        LocatedValue::Json(_) => None,
+        LocatedValue::Json(value) => match value.into_owned() {
+            serde_json::Value::String(text) => Some(text),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_) => None,
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The responses that the gateway generates itself, for example from a [`Failure`].
 //!
-//! Responses are problem details (RFC 9457). They never state a claim or an expected value, and no reason before a
-//! signature has been verified (see [`ErrorDetail`]). Transmitters of security event tokens get the form of their own
+//! Responses are problem details (RFC 9457). They state no claim, no expected value, and no reason before a signature has
+//! been verified, unless `error_detail` is `detailed` (see [`ErrorDetail`]). Transmitters of security event tokens get the form of their own
 //! protocol (RFC 8935 §2.3).
 
 use bytes::Bytes;
@@ -14,9 +14,11 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::headers::{REQUEST_ID, set};
 use super::response_body::ResponseContent;
 use crate::auth::challenge::ChallengeResponse;
+use crate::auth::locator::{Locator, Scheme};
 use crate::auth::{Policy, Rejection};
 use crate::failure::{self, Failure, Limited, may_challenge};
 use crate::reason::Reason;
+use crate::route::filter::FilterRule;
 use crate::route::table::Unrouted;
 use crate::route::{ErrorForm, Route};
 use crate::snapshot::ErrorDetail;
@@ -49,7 +51,8 @@ pub fn failure(
     let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
-    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), request_id);
+    let detail = failure.detail().filter(|_| disclosure == ErrorDetail::Detailed);
+    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), detail.as_deref(), request_id);
     let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
     if failure.has_retry_after() {
@@ -70,8 +73,10 @@ pub fn failure(
         let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
         set(headers, &ALLOW, &names.join(", "));
     }
-    if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status) && takes_bearer(route)) {
-        set(headers, &WWW_AUTHENTICATE, &www_authenticate(rejection, disclosure));
+    if let (Failure::Rejected(rejection), true) = (failure, may_challenge(status)) {
+        for value in route.into_iter().flat_map(|route| www_authenticate(route, rejection, status, disclosure)) {
+            headers.extend(HeaderValue::from_str(&value).ok().map(|value| (WWW_AUTHENTICATE, value)));
+        }
     }
     response
 }
@@ -88,9 +93,20 @@ pub fn challenge(challenge: &ChallengeResponse, request_id: &str) -> Response<Re
     response
 }
 
+/// The response to a CORS preflight, without its headers.
+pub fn preflight(request_id: &str) -> Response<ResponseContent> {
+    own(failure::PREFLIGHT, None, Bytes::new(), request_id)
+}
+
 /// The response without a body that acknowledges a duplicate of a processed event.
 pub fn acknowledged(route: &Route, request_id: &str) -> Response<ResponseContent> {
     own(failure::acknowledged(route.errors == ErrorForm::Secevent), None, Bytes::new(), request_id)
+}
+
+/// The response without a body that acknowledges a filtered event.
+pub fn filtered(rule: &FilterRule, route: &Route, request_id: &str) -> Response<ResponseContent> {
+    let usual = failure::acknowledged(route.errors == ErrorForm::Secevent);
+    own(rule.status.unwrap_or(usual), None, Bytes::new(), request_id)
 }
 
 /// A stored response, with the request id of this request.
@@ -111,15 +127,35 @@ fn withheld(failure: &Failure, disclosure: ErrorDetail) -> Option<&'static str> 
     }
 }
 
-fn takes_bearer(route: Option<&Route>) -> bool {
-    let takes =
-        |policy: &&Policy| matches!(policy, Policy::Jwt(policy) if policy.token.header() == Some(&AUTHORIZATION));
-    route.is_some_and(|route| route.rules.policy.leaves().iter().any(takes))
+/// The challenges of the authentication schemes that the route takes in `Authorization` (RFC 9110 §11.6.1). Some senders
+/// show their password only after one (RFC 7617 §2). A 403 has that of Bearer alone (RFC 6750 §3.1).
+fn www_authenticate(route: &Route, rejection: &Rejection, status: StatusCode, disclosure: ErrorDetail) -> Vec<String> {
+    let mut challenges = Vec::new();
+    for leaf in route.rules.policy.leaves() {
+        let in_authorization = leaf.places().iter().filter(|place| place.header() == Some(&AUTHORIZATION));
+        let schemes = in_authorization.filter_map(|place| match (place, leaf) {
+            (_, Policy::Jwt(_)) => Some("Bearer"),
+            (Locator::Header { scheme: Some(Scheme::Word(scheme)), .. }, _) => Some(scheme.as_str()),
+            _ => None,
+        });
+        for scheme in schemes {
+            let challenge = match scheme.to_ascii_lowercase().as_str() {
+                "bearer" => bearer(rejection, disclosure),
+                _ if !failure::is_unauthorized(status) => continue,
+                "basic" => "Basic realm=\"webhook\", charset=\"UTF-8\"".to_owned(),
+                _ => format!("{scheme} realm=\"webhook\""),
+            };
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
+    }
+    challenges
 }
 
-/// The value of `WWW-Authenticate` (RFC 6750 §3). There is no error for a request without a credential (§3.1), since
-/// its sender might not know that it needs one.
-fn www_authenticate(rejection: &Rejection, disclosure: ErrorDetail) -> String {
+/// The challenge of Bearer (RFC 6750 §3). There is no error for a request without a credential (§3.1), since its sender
+/// might not know that it needs one.
+fn bearer(rejection: &Rejection, disclosure: ErrorDetail) -> String {
     let error = if rejection.insufficient_scope && disclosure != ErrorDetail::Opaque {
         ", error=\"insufficient_scope\""
     } else if matches!(rejection.reason, Reason::MissingCredential | Reason::ClaimMismatch) {
@@ -172,9 +208,11 @@ fn own(
 }
 
 /// The problem document (RFC 9457 §3). `type` is `about:blank` (§4.2.1), so `title` is the phrase of the status.
-fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
+fn problem_json(status: StatusCode, reason: &str, detail: Option<&str>, request_id: &str) -> String {
     #[derive(serde::Serialize)]
-    struct Problem<'a> {
+    struct ProblemDocument<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'a str>,
         instance: &'a str,
         reason: &'a str,
         status: u16,
@@ -182,7 +220,8 @@ fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
         r#type: &'a str,
     }
     let title = status.canonical_reason().unwrap_or("Error");
-    let problem = Problem { instance: request_id, reason, status: status.as_u16(), title, r#type: "about:blank" };
+    let problem =
+        ProblemDocument { detail, instance: request_id, reason, status: status.as_u16(), title, r#type: "about:blank" };
     // Strings and numbers can always be written.
     serde_json::to_string(&problem).unwrap_or_default()
 }
@@ -191,7 +230,7 @@ fn problem_json(status: StatusCode, reason: &str, request_id: &str) -> String {
 /// not arrive in time, or it speaks plain HTTP to a TLS port.
 pub fn without_request(reason: Reason) -> Vec<u8> {
     let status = failure::status(reason);
-    let body = problem_json(status, reason.word(), "");
+    let body = problem_json(status, reason.word(), None, "");
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

@@ -1,20 +1,21 @@
 //! Response bodies: the gateway's own text, or the upstream's response under its deadline.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
+use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
 use super::headers::clean_trailers;
 use super::record::RequestRecord;
+use super::response_error::ResponseError;
 use super::response_start::{BegunBody, BegunResponse};
-use crate::reason::Reason;
+use super::tunnel::{OpenedTunnel, Tunnel};
+use super::upstream::{ResponseDeadline, ResponseTimer};
 
 /// Content of a response.
 #[derive(Debug)]
@@ -25,13 +26,15 @@ pub enum ResponseContent {
     Upstream {
         /// Body of the upstream's response.
         incoming: BegunBody,
-        /// Deadline of the complete response.
-        due: Instant,
-        /// Created at the first wait.
-        timer: Option<Pin<Box<Sleep>>>,
+        /// Deadlines of the response.
+        deadline: ResponseDeadline,
+        /// The timer for them.
+        timer: ResponseTimer,
     },
     /// The upstream's response as passed on by the task with its reservation, which enforces the deadline.
     Relayed(Relayed),
+    /// None: the connection becomes a tunnel.
+    Tunnel(Box<OpenedTunnel>),
 }
 
 /// A response that a separate task passes on.
@@ -72,29 +75,6 @@ pub enum ResponseEvent {
     Broke(ResponseError),
 }
 
-/// A response that ended prematurely: the connection (HTTP/1) or the stream (HTTP/2) is closed without the regular end.
-#[derive(Debug, thiserror::Error)]
-pub enum ResponseError {
-    /// The connection to the upstream failed.
-    #[error("the upstream's response ended prematurely")]
-    Upstream(#[source] hyper::Error),
-    /// The upstream took longer than `upstream.timeouts.total`.
-    #[error("the upstream's response timed out")]
-    Late,
-    /// The task that passes on the response ended before the end of the response.
-    #[error("the exchange with the upstream ended early")]
-    Lost,
-}
-
-impl ResponseError {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Late => Reason::UpstreamTimeout,
-            Self::Upstream(_) | Self::Lost => Reason::UpstreamProtocolError,
-        }
-    }
-}
-
 /// A response body; the request's record is closed with it.
 #[derive(Debug)]
 pub struct Body {
@@ -110,14 +90,24 @@ impl Body {
         body
     }
 
+    /// The tunnel that takes the place of the body, with the record.
+    pub fn into_tunnel(self) -> Option<Tunnel> {
+        if let ResponseContent::Tunnel(opened) = self.content { Some(Tunnel::new(opened, self.record)) } else { None }
+    }
+
     /// Time at which the response is complete on the gateway's side, whether or not the client reads it.
     pub fn due(&self) -> Instant {
         match &self.content {
-            ResponseContent::Own(_) => Instant::now(),
+            ResponseContent::Own(_) | ResponseContent::Tunnel(_) => Instant::now(),
             ResponseContent::Upstream { incoming, .. } if incoming.is_complete() => Instant::now(),
-            ResponseContent::Upstream { due, .. } => *due,
+            ResponseContent::Upstream { deadline, .. } => deadline.due(),
             ResponseContent::Relayed(relayed) => relayed.due,
         }
+    }
+
+    /// Whether the response may last for ever: it is due again and again, with each of its parts.
+    pub const fn is_open(&self) -> bool {
+        matches!(&self.content, ResponseContent::Upstream { deadline, .. } if deadline.is_open())
     }
 
     /// hyper does not poll again after the last frame.
@@ -130,21 +120,28 @@ impl Body {
 
 impl ResponseContent {
     /// The upstream's response, streamed as it arrives.
-    pub fn streamed(BegunResponse { response, due }: BegunResponse) -> Response<Self> {
-        response.map(|incoming| Self::Upstream { incoming, due, timer: None })
+    pub fn streamed(BegunResponse { response, deadline }: BegunResponse) -> Response<Self> {
+        response.map(|incoming| Self::Upstream { incoming, deadline, timer: ResponseTimer::default() })
+    }
+
+    /// The response that opens a tunnel for the request with these headers.
+    pub(super) fn tunnel(mut response: Response<Self>, head: Parts, idle_timeout: Duration) -> Response<Self> {
+        let opened = OpenedTunnel::new(&mut response, head, idle_timeout);
+        response.map(|_| Self::Tunnel(opened))
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream { incoming, due, timer } => match Pin::new(incoming).poll_frame(cx) {
-                Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(ResponseError::Upstream))),
-                Poll::Pending => {
-                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((*due).into())));
-                    timer.as_mut().poll(cx).map(|()| Some(Err(ResponseError::Late)))
+            Self::Upstream { incoming, deadline, timer } => match Pin::new(incoming).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    timer.reset(deadline);
+                    Poll::Ready(frame.map(|frame| frame.map_err(ResponseError::Upstream)))
                 }
+                Poll::Pending => timer.poll_late(deadline, cx).map(|key| Some(Err(ResponseError::Late(key)))),
             },
             Self::Relayed(relayed) => relayed.poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 }
@@ -170,8 +167,10 @@ impl HttpBody for Body {
         }
         match &polled {
             Poll::Ready(None) => body.record.complete(),
+            // Nothing follows trailers.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => body.record.complete(),
             Poll::Ready(Some(Ok(_))) => body.complete_if_ended(),
-            Poll::Ready(Some(Err(broke))) => body.record.broke(broke.reason()),
+            Poll::Ready(Some(Err(broke))) => body.record.broke(broke.fault()),
             Poll::Pending => {}
         }
         polled
@@ -182,6 +181,7 @@ impl HttpBody for Body {
             ResponseContent::Own(bytes) => bytes.is_none(),
             ResponseContent::Upstream { incoming, .. } => incoming.is_end_stream(),
             ResponseContent::Relayed(relayed) => relayed.ended,
+            ResponseContent::Tunnel(_) => false,
         }
     }
 
@@ -190,6 +190,7 @@ impl HttpBody for Body {
             ResponseContent::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             ResponseContent::Upstream { incoming, .. } => incoming.size_hint(),
             ResponseContent::Relayed(relayed) => relayed.hint,
+            ResponseContent::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

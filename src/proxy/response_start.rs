@@ -3,7 +3,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -12,9 +11,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::request_body::Received;
-use super::upstream::{UpstreamBody, UpstreamResponse};
+use super::response_error::ResponseError;
+use super::upstream::{ResponseDeadline, UpstreamBody, UpstreamResponse};
 use crate::failure::Failure;
-use crate::reason::Reason;
 
 /// A body of at most this length is read whole.
 const WHOLE: u64 = 16 * 1024;
@@ -24,8 +23,8 @@ const WHOLE: u64 = 16 * 1024;
 pub struct BegunResponse {
     /// The response, without hop-by-hop headers.
     pub response: Response<BegunBody>,
-    /// Deadline of the complete response.
-    pub due: Instant,
+    /// Deadlines of the rest of the response.
+    pub deadline: ResponseDeadline,
 }
 
 /// The body of an upstream's response, of which the beginning was read.
@@ -39,22 +38,23 @@ pub struct BegunBody {
     ended: bool,
 }
 
-/// Reads a short body whole, and of a longer one the first part. An event stream begins with its headers: its first
-/// event may come much later.
+/// Reads a short body whole, and of a longer one the first part. An event stream and a gRPC call begin with their headers:
+/// the first event may come much later, and the first message only after the client's next one.
 ///
 /// # Errors
 /// `UpstreamProtocolError` if the body breaks off, `UpstreamTimeout` if it does not arrive in time; the reason of the
 /// client's body if that was at fault.
 pub(super) async fn begin(
-    UpstreamResponse { response, due }: UpstreamResponse,
+    UpstreamResponse { response, deadline }: UpstreamResponse,
     received: &Received,
 ) -> Result<BegunResponse, Failure> {
     let (head, rest) = response.into_parts();
     let is_short = rest.size_hint().exact().is_some_and(|length| length <= WHOLE);
-    let is_event_stream = is_event_stream(&head.headers);
+    let begins_with_headers = [&b"text/event-stream"[..], GRPC].iter().any(|kind| has_type(&head.headers, kind));
     let mut body = BegunBody { first: Bytes::new(), trailers: None, rest, ended: false };
-    while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_empty() && !is_event_stream)) {
-        let reason = match tokio::time::timeout_at(due.into(), body.rest.frame()).await {
+    while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_empty() && !begins_with_headers)) {
+        let (until, key) = deadline.next();
+        let error = match tokio::time::timeout_at(until.into(), body.rest.frame()).await {
             Ok(Some(Ok(frame))) => {
                 body.add(frame);
                 continue;
@@ -63,17 +63,21 @@ pub(super) async fn begin(
                 body.ended = true;
                 continue;
             }
-            Ok(Some(Err(_broke))) => Reason::UpstreamProtocolError,
-            Err(_elapsed) => Reason::UpstreamTimeout,
+            Ok(Some(Err(broke))) => ResponseError::Upstream(broke),
+            Err(_elapsed) => ResponseError::Late(key),
         };
-        return Err(received.fault().map_or(reason.into(), Failure::from));
+        return Err(received.fault().map_or_else(|| error.fault().into(), Failure::from));
     }
-    Ok(BegunResponse { response: Response::from_parts(head, body), due })
+    Ok(BegunResponse { response: Response::from_parts(head, body), deadline })
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+/// The beginning of the content types of gRPC.
+pub(super) const GRPC: &[u8] = b"application/grpc";
+
+/// Whether the content type begins with this text.
+pub(super) fn has_type(headers: &HeaderMap, kind: &[u8]) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    content_type.get(.."text/event-stream".len()).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+    content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
 }
 
 impl BegunBody {

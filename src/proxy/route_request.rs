@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use http::request::Parts;
 
 use super::connection_info::ConnectionInfo;
@@ -11,6 +12,7 @@ use super::head::RequestTarget;
 use super::record::RequestRecord;
 use super::request_body::{InboundBody, RequestBody};
 use super::request_context::RequestContext;
+use super::{cors, websocket};
 use crate::failure::Failure;
 use crate::reason::Reason;
 use crate::services::Services;
@@ -20,7 +22,7 @@ use crate::snapshot::Snapshot;
 ///
 /// # Errors
 /// Those of [`RequestTarget::evaluate`] and [`RequestBody::new`]; `BadRequest` if trusted proxies contradict each
-/// other; `Unrouted`; `IpNotAllowed`; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
+/// other; `MalformedCredential` for a certificate of theirs that cannot be read; `Unrouted`; `IpNotAllowed`; those of [`websocket::requested`]; `RateLimited` if the client's address has exceeded `limits.failed_auth_rate`;
 /// `MisdirectedRequest` if the client has presented its certificate to another server name.
 pub(super) fn route_request<'a>(
     services: &Services,
@@ -35,12 +37,19 @@ pub(super) fn route_request<'a>(
     if connection.forwarded.contradictory {
         return Err(Reason::BadRequest.into());
     }
-    let route = snapshot.routes.find(target.host(), target.path(), &head.method).map_err(Failure::Unrouted)?;
-    record.routed(route);
+    // A preflight belongs to the route of the request that it announces.
+    let find = |method: &Method| target.route(&snapshot.routes, method);
+    let preflight = cors::preflight_method(&head).filter(|method| find(method).is_ok_and(|route| route.cors.is_some()));
+    let route = find(preflight.as_ref().unwrap_or(&head.method))?;
+    record.routed(route, &head.headers);
+    if connection.forwarded.malformed_certificate {
+        return Err(Reason::MalformedCredential.into());
+    }
     let address = connection.address.ip();
     if !route.admits(address) {
         return Err(Reason::IpNotAllowed.into());
     }
+    let tunnel = websocket::requested(&head, route)?;
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
         return Err(Reason::MisdirectedRequest.into());
@@ -48,6 +57,17 @@ pub(super) fn route_request<'a>(
     let body = RequestBody::new(body, route.max_body, connection, Arc::clone(&record.received))?;
     let request_id = Arc::clone(&record.request_id);
     let over_failed_auth_rate = within_rate.err();
-    let context = RequestContext { snapshot, route, connection, head, target, now, request_id, over_failed_auth_rate };
+    let context = RequestContext {
+        snapshot,
+        route,
+        connection,
+        head,
+        target,
+        now,
+        request_id,
+        over_failed_auth_rate,
+        preflight,
+        tunnel,
+    };
     Ok((context, body))
 }

@@ -5,26 +5,31 @@
 //! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
 //! tried only if no byte of the request was sent.
 
+mod connection;
+mod deadline;
 mod health;
 mod pool;
+mod shared;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body as _;
 
-use super::headers;
 use super::request_body::{Received, RequestBody};
+use super::{headers, websocket};
 use crate::auth::{Permit, Policy};
-use crate::failure::Failure;
+use crate::failure::{Failure, UpstreamFault};
 use crate::reason::Reason;
-use crate::route::{Endpoint, Route, Upstream};
+use crate::route::{Endpoint, HostHeader, Protocol, Reuse, Route, Upstream};
+use deadline::Deadline;
+pub use deadline::{ResponseDeadline, ResponseTimer};
 use health::AttemptOutcome;
 pub use pool::UpstreamBody;
-use pool::{Deadline, Pool, SendError};
+use pool::{Delivery, Pool, SendError};
 
 /// The connection pools of one worker.
 #[derive(Debug, Default)]
@@ -42,8 +47,8 @@ struct Pools {
 pub struct UpstreamResponse {
     /// The response, without hop-by-hop headers.
     pub response: Response<UpstreamBody>,
-    /// Deadline of the complete response.
-    pub due: Instant,
+    /// Deadlines of the rest of the response.
+    pub deadline: ResponseDeadline,
 }
 
 /// How much longer than its upstream's deadline an exchange may take: to end a response, and to settle its reservation.
@@ -67,32 +72,53 @@ impl Upstreams {
         received: &Received,
         request_id: &str,
     ) -> impl Future<Output = Result<UpstreamResponse, Failure>> {
-        let (begun, timeout) = (Instant::now(), route.upstream.timeout);
-        *request.uri_mut() = origin_form(std::mem::take(request.uri_mut()));
+        let upstream = &route.upstream;
+        let target = target(upstream, std::mem::take(request.uri_mut()));
         *request.version_mut() = Version::HTTP_11;
+        if let Some(HostHeader::Literal { value, .. }) = &upstream.host {
+            request.headers_mut().insert(HOST, value.clone());
+        }
+        let protocol = upstream.first.protocol;
+        if protocol == Protocol::Http2 {
+            request.body_mut().forward_trailers();
+        }
         let has_body = !request.body().is_end_stream();
-        if has_body && !request.headers().contains_key(CONTENT_LENGTH) {
+        if has_body && protocol == Protocol::Http1 && !request.headers().contains_key(CONTENT_LENGTH) {
             // hyper would send no body with a GET of unknown length.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let reuse = route.upstream.reuse.allows(request.method(), has_body, is_authenticated(permit, route));
-        if !reuse {
+        let expected_accept = websocket::expected_accept(request.headers());
+        let is_handshake = request.headers().contains_key(UPGRADE);
+        let authenticated = is_authenticated(permit, route);
+        // A connection of a handshake is never used again: the upstream may have switched with any response.
+        let reuse = match protocol {
+            Protocol::Http1 => !is_handshake && upstream.reuse.allows(request.method(), has_body, authenticated),
+            // A body that is not read cannot become a request: it is framed by its stream.
+            Protocol::Http2 => upstream.reuse != Reuse::Never,
+        };
+        if !reuse && !is_handshake && protocol == Protocol::Http1 {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let deadline = Deadline { received, begun, timeout, latest: request.body().latest_end() + timeout };
-        let (only, several) = self.pools(&route.upstream);
+        let timeouts = upstream.timeouts;
+        let deadline = Deadline::new(&timeouts, request.body(), received);
+        let delivery = Delivery { reuse, protocol, own_host: upstream.host == Some(HostHeader::Endpoint), deadline };
+        let (only, several) = self.pools(upstream);
         async move {
+            *request.uri_mut() = target.ok_or(Reason::UriTooLong)?;
             let sent = match only {
-                Some(pool) => pool.send(request, reuse, &deadline).await,
-                None => Box::pin(send_to_one_of(several, request, reuse, &deadline)).await,
+                Some(pool) => pool.send(request, &delivery).await,
+                None => Box::pin(send_to_one_of(several, request, &delivery)).await,
             };
-            let reason = match sent {
-                Ok(response) => return accept(response, received, timeout, request_id),
-                Err(SendError::NotSent(_)) => Reason::UpstreamUnreachable,
-                Err(SendError::Broke) => Reason::UpstreamProtocolError,
-                Err(SendError::Late) => Reason::UpstreamTimeout,
+            let (reason, cause) = match sent {
+                Ok(response) => {
+                    let deadline = ResponseDeadline::new(&timeouts, received.ended());
+                    return accept(response, expected_accept.as_deref(), deadline, request_id);
+                }
+                Err(SendError::NotSent(_, cause)) => (Reason::UpstreamUnreachable, cause),
+                Err(SendError::Broke(cause)) => (Reason::UpstreamProtocolError, cause),
+                Err(SendError::Late(cause)) => (Reason::UpstreamTimeout, cause),
             };
-            Err(received.fault().map_or(reason.into(), Failure::from))
+            Err(received.fault().map_or_else(|| UpstreamFault::new(reason, cause).into(), Failure::from))
         }
     }
 
@@ -130,25 +156,24 @@ impl Pools {
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Request<RequestBody>,
-    reuse: bool,
-    deadline: &Deadline<'_>,
+    delivery: &Delivery<'_>,
 ) -> Result<Response<UpstreamBody>, SendError> {
-    let mut unsent = Box::new(request);
+    let (mut unsent, mut cause) = (Box::new(request), String::new());
     for pool in pools {
-        let sent = pool.send(*unsent, reuse, deadline).await;
+        let sent = pool.send(*unsent, delivery).await;
         match &sent {
             Ok(_) => pool.note(AttemptOutcome::Answered),
-            Err(SendError::NotSent(_)) => pool.note(AttemptOutcome::Unreached),
+            Err(SendError::NotSent(..)) => pool.note(AttemptOutcome::Unreached),
             // A request body that ends prematurely says nothing about the upstream.
-            Err(SendError::Broke | SendError::Late) if deadline.received.fault().is_some() => {}
-            Err(SendError::Broke | SendError::Late) => pool.note(AttemptOutcome::Unanswered),
+            Err(SendError::Broke(_) | SendError::Late(_)) if delivery.deadline.received.fault().is_some() => {}
+            Err(SendError::Broke(_) | SendError::Late(_)) => pool.note(AttemptOutcome::Unanswered),
         }
         match sent {
-            Err(SendError::NotSent(back)) if !deadline.left().is_zero() => unsent = back,
+            Err(SendError::NotSent(back, why)) if !delivery.deadline.left().is_zero() => (unsent, cause) = (back, why),
             done => return done,
         }
     }
-    Err(SendError::NotSent(unsent))
+    Err(SendError::NotSent(unsent, cause))
 }
 
 /// Whether a credential was verified: not on a public route, and not for a request that only a dry run forwards.
@@ -156,27 +181,43 @@ fn is_authenticated(permit: &Permit, route: &Route) -> bool {
     matches!(permit, Permit::Granted(_)) && !matches!(route.rules.policy, Policy::Public)
 }
 
-/// The received target in origin form, without scheme and authority.
-fn origin_form(came: Uri) -> Uri {
-    if came.authority().is_none() {
-        return came;
+/// The target that the upstream gets, in origin form, without scheme and authority; `None` if a prefix makes it too
+/// long.
+fn target(upstream: &Upstream, came: Uri) -> Option<Uri> {
+    if came.authority().is_none() && upstream.path.is_none() {
+        return Some(came);
     }
-    Uri::from(came.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
+    // In absolute form the path may be empty (RFC 9112 §3.2.1), even before a query.
+    let received = match came.path_and_query() {
+        Some(received) if !received.as_str().starts_with('?') => received.clone(),
+        Some(query) => PathAndQuery::try_from(format!("/{query}")).ok()?,
+        None => PathAndQuery::from_static("/"),
+    };
+    upstream.path.as_ref().map_or(Some(received.clone()), |path| path.target(&received)).map(Uri::from)
 }
 
 fn accept(
     mut response: Response<UpstreamBody>,
-    received: &Received,
-    timeout: Duration,
+    expected_accept: Option<&str>,
+    deadline: ResponseDeadline,
     request_id: &str,
 ) -> Result<UpstreamResponse, Failure> {
-    // The gateway never requests another protocol, so an upstream that switches is in error.
-    if response.status().is_informational() {
-        return Err(Reason::UpstreamProtocolError.into());
+    // An upstream that switches without being asked, or to something else, is in error.
+    let switches = response.status().is_informational();
+    if switches && !expected_accept.is_some_and(|expected| websocket::completes(response.headers(), expected)) {
+        let cause = format!("the response has the status {}", response.status().as_u16());
+        return Err(UpstreamFault::new(Reason::UpstreamProtocolError, cause).into());
     }
-    let due = received.ended().unwrap_or_else(Instant::now) + timeout;
     // The client's connection keeps its own protocol version, regardless of the upstream's.
     *response.version_mut() = Version::HTTP_11;
-    headers::clean_response(response.headers_mut(), request_id);
-    Ok(UpstreamResponse { response, due })
+    let status = response.status();
+    if !headers::clean_response(response.headers_mut(), status, request_id) {
+        let cause = "the response has a Transfer-Encoding other than chunked".to_owned();
+        return Err(UpstreamFault::new(Reason::UpstreamProtocolError, cause).into());
+    }
+    if switches {
+        websocket::announce(response.headers_mut());
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    Ok(UpstreamResponse { response, deadline })
 }

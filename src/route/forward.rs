@@ -16,7 +16,9 @@ pub struct Forward {
     pub remove_credential: bool,
     /// Claims that are forwarded, each with the header that carries it to the upstream (`claims_to_headers`).
     pub claims: Vec<(Pointer, HeaderName)>,
-    /// The headers that carry claims on this route or on another one with the same upstream, which reads them
+    /// The header that carries the decision to the upstream (`verdict`).
+    pub verdict: Option<HeaderName>,
+    /// The headers that carry claims or the decision on this route or on another one with the same upstream, which reads them
     /// regardless of the route: clients may not set them.
     pub claim_headers: Vec<HeaderName>,
     /// Further headers of clients that are removed (`remove`).

@@ -38,6 +38,19 @@ pub fn validate_path(path: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
     Ok(if decoded == inside { Cow::Borrowed(path) } else { Cow::Owned(format!("/{decoded}")) })
 }
 
+/// Validates a path with encoded slashes, each read as `/`. Returns that reading, by which the route is found: a longer
+/// prefix than in the other reading, in which `%2F` is part of a segment, or the same.
+///
+/// # Errors
+/// [`AmbiguousPath`], if [`validate_path`] rejects that reading, the first slash is encoded, or there is no encoded slash.
+pub fn validate_slashes(path: &str) -> Result<String, AmbiguousPath> {
+    let slashed = path.replace("%2F", "/").replace("%2f", "/");
+    if slashed == path || !path.starts_with('/') {
+        return Err(AmbiguousPath);
+    }
+    validate_path(&slashed).map(Cow::into_owned)
+}
+
 /// Whether a character becomes a delimiter of paths where an application normalizes text (Unicode NFKC: U+FF0F is `/`,
 /// U+2025 is `..`) or converts it to a legacy code page (best-fit mapping on Windows: U+2215 is `/`, U+00A5 is `\`).
 fn has_look_alikes(path: &str) -> bool {
@@ -151,7 +164,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn encoded_slashes_are_read_as_slashes() {
+        for (path, read) in
+            [("/a%2Fb", "/a/b"), ("/a%2fb/c%2F", "/a/b/c/"), ("/%61%2f%C3%A9", "/a/é"), ("/a%2Fb%20c..d", "/a/b c..d")]
+        {
+            assert_eq!(validate_slashes(path), Ok(read.to_owned()), "{path}");
+            assert_eq!(validate_path(path), Err(AmbiguousPath), "{path}");
+        }
+        for path in [
+            "/a",
+            "/%2Fa",
+            "/a%2F/b",
+            "/a%2f%2Fb",
+            "/a%2F..%2Fb",
+            "/a%2F%2e%2e%2Fb",
+            "/..%2fa",
+            "/a%2F.",
+            "/a%2Fb%5Cc",
+            "/a%2Fb\\c",
+            "/a%2F%252F",
+            "/a%25%32%46b",
+            "/a%2F;b",
+            "/a%2F%3Fb",
+            "/a%2F%00",
+            "/a%2Fb%EF%BC%8Fc",
+            "/%2",
+            "%2Fa",
+        ] {
+            assert_eq!(validate_slashes(path), Err(AmbiguousPath), "{path}");
+        }
+    }
+
     proptest::proptest! {
+        /// Both readings of an accepted path are paths that are accepted where they are written plainly.
+        #[test]
+        fn a_path_with_encoded_slashes_has_two_accepted_readings(path in "/([a%.;/]|%2[eEfF5]|%5[cC]){0,8}") {
+            if let Ok(read) = validate_slashes(&path) {
+                proptest::prop_assert!(validate_path(&read) == Ok(Cow::Borrowed(&*read)));
+                let segment = path.replace("%2F", "_").replace("%2f", "_");
+                proptest::prop_assert!(validate_path(&segment).is_ok());
+            }
+        }
+
         #[test]
         fn any_text_is_parsed_without_panic(path in ".*") {
             let _ = validate_path(&path);

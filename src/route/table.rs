@@ -1,13 +1,13 @@
 //! The routes by host, path and method. If a route could be used to bypass another one (see [`bypasses`]), a second index
-//! has the routes by their folded paths, and is read only for requests of that weaker route.
+//! has the routes by their folded paths at the upstream, and is read only for requests of that weaker route.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::Method;
 
-use super::variants::{bypasses, fold};
-use super::{PathMatch, Route};
+use super::variants::{PathOverlap, bypasses, fold, folded_at_upstream, may_meet};
+use super::{PathMatch, PathTemplate, Route};
 
 /// Why no route matches a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +39,11 @@ struct HostIndex {
     any: Paths,
 }
 
-/// The routes of one host: exact paths first, then the longest prefix.
+/// The routes of one host: exact paths first, then paths that name a tenant, then the longest prefix.
 #[derive(Debug, Default)]
 struct Paths {
     exact: HashMap<String, Vec<Arc<Route>>>,
+    templates: Vec<(PathTemplate, Vec<Arc<Route>>)>,
     prefixes: Vec<(String, Vec<Arc<Route>>)>,
 }
 
@@ -56,7 +57,7 @@ impl RoutingTable {
         let mut index = HostIndex::default();
         let mut overlaps = Vec::new();
         for route in routes {
-            let same = index.paths(&route).at(&route.matches.path);
+            let same = index.paths(route.matches.host.as_deref()).at(&route.matches.path);
             let others = same.iter().filter(|other| other.matches.shares_method(&route.matches));
             overlaps.extend(others.map(|other| Overlap(other.name.clone(), route.name.clone())));
             same.push(route);
@@ -68,8 +69,9 @@ impl RoutingTable {
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         let paths = self.index.hosts.values().chain([&self.index.any]);
         paths.flat_map(|paths| {
+            let templates = paths.templates.iter().flat_map(|(_, routes)| routes);
             let prefixes = paths.prefixes.iter().flat_map(|(_, routes)| routes);
-            paths.exact.values().flatten().chain(prefixes)
+            paths.exact.values().flatten().chain(templates).chain(prefixes)
         })
     }
 
@@ -89,15 +91,15 @@ impl RoutingTable {
 }
 
 impl HostIndex {
-    /// The routes with the same host as this one.
-    fn paths(&mut self, route: &Route) -> &mut Paths {
-        match &route.matches.host {
-            Some(host) => self.hosts.entry(host.clone()).or_default(),
+    /// The routes with this host.
+    fn paths(&mut self, host: Option<&str>) -> &mut Paths {
+        match host {
+            Some(host) => self.hosts.entry(host.to_owned()).or_default(),
             None => &mut self.any,
         }
     }
 
-    /// The routes of the most specific match: `exact` is compared with exact paths, `text` with prefixes.
+    /// The routes of the most specific match: `exact` is compared with whole paths, `text` with prefixes.
     fn find(&self, host: &str, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
         self.hosts.get(host).and_then(|paths| paths.find(exact, text)).or_else(|| self.any.find(exact, text))
     }
@@ -108,8 +110,19 @@ impl Paths {
     fn at(&mut self, path: &PathMatch) -> &mut Vec<Arc<Route>> {
         match path {
             PathMatch::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            PathMatch::Template(template) => self.template(template),
             PathMatch::Prefix(prefix) => self.prefix(prefix),
         }
+    }
+
+    /// The routes of this template, in the order of precedence.
+    fn template(&mut self, template: &PathTemplate) -> &mut Vec<Arc<Route>> {
+        let at = self.templates.partition_point(|(other, _)| other.precedence() < template.precedence());
+        if self.templates.get(at).is_none_or(|(other, _)| other != template) {
+            self.templates.insert(at, (template.clone(), Vec::new()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the entry was found or inserted just above")]
+        &mut self.templates[at].1
     }
 
     /// The routes of this prefix; longer prefixes come first.
@@ -124,54 +137,85 @@ impl Paths {
     }
 
     fn find(&self, exact: &str, text: &str) -> Option<&[Arc<Route>]> {
-        let exact = self.exact.get(exact).map(Vec::as_slice);
-        exact.or_else(|| {
+        let named = || {
+            let text = |template: &PathTemplate| if template.is_prefix { text } else { exact };
+            self.templates.iter().find(|(template, _)| template.tenant(text(template)).is_some())
+        };
+        let routes = self.exact.get(exact).or_else(|| named().map(|(_, routes)| routes));
+        let routes = routes.or_else(|| {
             let (_, routes) = self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix))?;
-            Some(routes.as_slice())
-        })
+            Some(routes)
+        });
+        routes.map(Vec::as_slice)
     }
 }
 
-/// The routes by their folded paths, and which of them could be bypassed by which.
+/// The routes that could be used to bypass others.
 #[derive(Debug)]
-struct Variants {
+struct Variants(HashMap<Arc<str>, Guarded>);
+
+/// The routes that a weaker route could bypass.
+#[derive(Debug, Default)]
+struct Guarded {
+    /// The routes whose paths at the upstream are among those of the weaker route, itself included, by their folded paths
+    /// and hosts as the upstream gets them.
     index: HostIndex,
-    /// Weaker route → stricter routes.
-    stricter: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    stricter: HashSet<Arc<str>>,
 }
 
 impl Variants {
     /// `None` if no route could be bypassed by another one.
     fn new(routes: &[Arc<Route>]) -> Option<Self> {
-        let mut stricter: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
-        for bypass in bypasses(routes) {
-            stricter.entry(bypass.weaker.name.clone()).or_default().insert(bypass.stricter.name.clone());
+        let mut weaker: HashMap<Arc<str>, Guarded> = HashMap::new();
+        // `check` reports those that only two prefixes lead to the same paths: the requests of both would be rejected.
+        for bypass in bypasses(routes).into_iter().filter(|bypass| bypass.overlap == PathOverlap::Includes) {
+            let guarded = weaker.entry(bypass.weaker.name.clone()).or_default();
+            guarded.stricter.insert(bypass.stricter.name.clone());
         }
-        if stricter.is_empty() {
+        if weaker.is_empty() {
             return None;
         }
-        let mut index = HostIndex::default();
-        for route in routes {
-            let path = match &route.matches.path {
-                PathMatch::Exact(path) => PathMatch::Exact(fold(path)),
-                PathMatch::Prefix(prefix) => PathMatch::Prefix(fold(prefix) + "/"),
-            };
-            index.paths(route).at(&path).push(Arc::clone(route));
+        let paths: Vec<_> = routes.iter().map(|route| (route, folded_at_upstream(route))).collect();
+        for (route, mine) in &paths {
+            let Some(guarded) = weaker.get_mut(&route.name) else { continue };
+            for (other, theirs) in paths.iter().filter(|(_, theirs)| may_meet(mine, theirs)) {
+                if route.upstream.shares_endpoint(&other.upstream) {
+                    let Some(host) = indexed_host(route, other) else { continue };
+                    let path = match theirs {
+                        // The folded path of a request has no slash at its end.
+                        PathMatch::Exact(path) => &PathMatch::Exact(fold(path)),
+                        PathMatch::Prefix(_) | PathMatch::Template(_) => theirs,
+                    };
+                    guarded.index.paths(host.as_deref()).at(path).push(Arc::clone(other));
+                }
+            }
         }
-        Some(Self { index, stricter })
+        Some(Self(weaker))
     }
 
     /// Whether a request for this route has a variant of the path of a stricter one. The most specific match counts:
     /// a route that names the path in any spelling is meant for it. If its methods do not match, the path itself would
     /// be rejected, and so are its variants.
     fn is_bypass(&self, route: &Route, host: &str, path: &str, method: &Method) -> bool {
-        let Some(stricter) = self.stricter.get(&route.name) else { return false };
-        let folded = fold(path);
-        let Some(meant) = self.index.find(host, &folded, &(folded.clone() + "/")) else { return false };
+        let Some(Guarded { index, stricter }) = self.0.get(&route.name) else { return false };
+        let folded = route.upstream.path.as_ref().map_or_else(|| fold(path), |rewrite| fold(&rewrite.decoded(path)));
+        let Some(meant) = index.find(host, &folded, &(folded.clone() + "/")) else { return false };
         let any_takes = meant.iter().any(|other| other.matches.takes(method));
         let mut meant = meant.iter().filter(|other| !any_takes || other.matches.takes(method));
         meant.any(|other| stricter.contains(&other.name))
     }
+}
+
+/// The host by which a route is found among those that a weaker one could bypass; `None` if the upstream never sees one
+/// host in requests of both. Where `upstream.host` replaces that of the request, the request's host tells nothing.
+fn indexed_host(weaker: &Route, other: &Route) -> Option<Option<String>> {
+    let is_replaced = |route: &Route| route.upstream.host_seen().is_some();
+    if !is_replaced(weaker) && !is_replaced(other) {
+        return Some(other.matches.host.clone());
+    }
+    let (mine, theirs) = (weaker.host_at_upstream(), other.host_at_upstream());
+    let differ = mine.is_some() && theirs.is_some() && mine != theirs;
+    (!differ).then(|| if is_replaced(weaker) { None } else { weaker.matches.host.clone() })
 }
 
 fn allowed(candidates: &[Arc<Route>]) -> Unrouted {

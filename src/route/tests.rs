@@ -13,22 +13,31 @@ use crate::auth::time::{TimestampRule, TimestampUnit};
 fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Method>>) -> Arc<Route> {
     Arc::new(Route {
         name: name.into(),
-        matches: Match { host: host.map(str::to_owned), path, methods },
+        matches: Match { host: host.map(str::to_owned), path, methods, encoded_slashes: false },
         rules: Rules::new(Policy::Public, None, None),
         upstream: Upstream {
             first: endpoint(),
             others: Vec::new(),
-            timeout: Duration::from_secs(30),
+            timeouts: UpstreamTimeouts {
+                total: Some(Duration::from_secs(30)),
+                response_headers: Duration::from_secs(30),
+                response_body_idle: None,
+            },
             reuse: Reuse::Safe,
+            host: None,
+            path: None,
         },
         max_body: 1024,
         limits: RouteLimits::default(),
         allowed_ips: None,
         forward: Forward::default(),
+        websocket: None,
+        cors: None,
         status_overrides: BTreeMap::new(),
         public_url: None,
         dry_run_until: None,
         challenges: Vec::new(),
+        filter: Vec::new(),
         duplicates: None,
         shared_revocation: false,
         capture: None,
@@ -38,7 +47,13 @@ fn route(name: &str, host: Option<&str>, path: PathMatch, methods: Option<Vec<Me
 
 fn endpoint() -> Arc<Endpoint> {
     let (url, address) = ("http://127.0.0.1:8000", EndpointAddress::Tcp(Uri::from_static("http://127.0.0.1:8000")));
-    Arc::new(Endpoint { url: url.into(), address, connect: Duration::from_secs(5), keepalive: Duration::from_secs(4) })
+    Arc::new(Endpoint {
+        url: url.into(),
+        address,
+        connect: Duration::from_secs(5),
+        keepalive: Duration::from_secs(4),
+        protocol: Protocol::Http1,
+    })
 }
 
 fn exact(path: &str) -> PathMatch {
@@ -69,6 +84,61 @@ fn the_narrowest_match_wins() {
     assert_eq!(found(&table, "b.example", "/hooks"), Ok("all"));
     assert_eq!(found(&table, "A.Example.", "/hooks/deep/one"), Ok("host"));
     assert_eq!(found(&table, "a.example", "/other"), Ok("all"));
+}
+
+fn template(before: &str, after: &str, is_prefix: bool) -> PathMatch {
+    PathMatch::Template(PathTemplate { before: before.into(), after: after.into(), is_prefix })
+}
+
+/// A wider route never gets the request of a tenant, with any name.
+#[test]
+fn a_path_with_a_tenant_is_between_exact_paths_and_prefixes() {
+    let table = RoutingTable::new(vec![
+        route("all", None, prefix("/"), None),
+        route("deep", None, prefix("/hooks/acme/"), None),
+        route("tenant", None, template("/hooks/", "", false), None),
+        route("inside", None, template("/hooks/", "/", true), None),
+        route("push", None, template("/hooks/", "/push/", true), None),
+        route("one", None, template("/hooks/", "/push", false), None),
+        route("first", None, template("/", "/push", false), None),
+        route("exact", None, exact("/hooks/admin"), None),
+    ])
+    .unwrap();
+    for (path, name) in [
+        ("/hooks/acme", "tenant"),
+        ("/hooks/ACME", "tenant"),
+        ("/hooks/admin", "exact"),
+        ("/hooks/acme/", "inside"),
+        ("/hooks/acme/x", "inside"),
+        ("/hooks/acme/push", "one"),
+        ("/hooks/acme/push/x", "push"),
+        ("/hooks/push", "tenant"),
+        ("/other/push", "first"),
+        ("/hooks/", "all"),
+        ("/hooks", "all"),
+    ] {
+        assert_eq!(found(&table, "x", path), Ok(name), "{path}");
+    }
+    let twice = [template("/hooks/", "", false), template("/hooks/", "", false)];
+    let [one, other] = twice.map(|path| route("a", None, path, None));
+    assert_eq!(RoutingTable::new(vec![one, other]).unwrap_err().len(), 1);
+}
+
+#[test]
+fn variants_of_a_path_with_a_tenant_are_guarded() {
+    let open = |path| route("open", None, path, None);
+    let tenant = || guarded(template("/hooks/", "", false));
+    for path in ["/Hooks/acme", "/hooks/acme/", "/HOOKS/x/"] {
+        assert!(is_guarded(open(prefix("/")), tenant(), path), "{path}");
+    }
+    assert!(is_guarded(open(template("/Hooks/", "", false)), tenant(), "/Hooks/acme"));
+    assert!(is_guarded(open(template("/hooks/", "", false)), guarded(exact("/hooks/admin")), "/hooks/Admin"));
+    assert!(is_guarded(open(prefix("/")), guarded(template("/hooks/", "/", true)), "/Hooks/a/b"));
+    for path in ["/hooks/acme/x", "/hooks", "/other"] {
+        assert!(!is_guarded(open(prefix("/")), tenant(), path), "{path}");
+    }
+    // A path of its own is an exception from the template.
+    assert!(!is_guarded(open(exact("/hooks/admin")), tenant(), "/hooks/admin"));
 }
 
 #[test]
@@ -153,12 +223,49 @@ fn a_route_guards_the_variants_of_its_paths() {
     assert!(!is_guarded(open, guarded(exact("/webhook")), "/Webhook"), "no path of that host is guarded");
 }
 
+/// A stripped or added prefix, and a fixed host, count like the path and the host that they make.
+#[test]
+fn paths_and_hosts_are_compared_as_the_upstream_gets_them() {
+    let prefixed = |route: Arc<Route>, strip: &str, added: &str| {
+        let prefix = |text: &str| PathPrefix::parse(text);
+        changed(route, |route| route.upstream.path = PathRewrite::new(prefix(strip), prefix(added)).map(Box::new))
+    };
+    let open = |path| route("open", None, path, None);
+    let stripping = || prefixed(open(prefix("/open/")), "/open", "");
+    for path in ["/open/webhook", "/open/Webhook/"] {
+        assert!(is_guarded(stripping(), guarded(exact("/webhook")), path), "{path}");
+        assert!(!is_guarded(stripping(), guarded(exact("/other")), path), "{path}");
+    }
+    // `check` reports a path that is the same one at the upstream: no request shows which route is meant.
+    assert!(!is_guarded(prefixed(open(exact("/x")), "/x", "/webhook"), guarded(exact("/webhook")), "/x"));
+    assert!(is_guarded(open(prefix("/")), prefixed(guarded(exact("/in")), "/in", "/webhook"), "/webhook"));
+    assert!(!is_guarded(open(prefix("/")), prefixed(guarded(exact("/in")), "/in", "/webhook"), "/In"));
+    let named = |route: Arc<Route>, host: &str| {
+        let host = HostHeader::Literal { value: http::HeaderValue::from_str(host).unwrap(), host: host.to_owned() };
+        changed(route, |route| (route.upstream.host, route.matches.host) = (Some(host), Some("b.example".to_owned())))
+    };
+    let at_host = |route: Arc<Route>| changed(route, |route| route.matches.host = Some("a.example".to_owned()));
+    let to = |host: &str| {
+        let table =
+            RoutingTable::new(vec![named(open(prefix("/")), host), at_host(guarded(exact("/webhook")))]).unwrap();
+        table.find("b.example", "/webhook", &Method::POST).is_err()
+    };
+    assert!(to("a.example") && !to("c.example"));
+    // A route for every host guards its path also where the other one replaces the host, and the reverse.
+    for path in ["/webhook/", "/Webhook"] {
+        let replaced = changed(open(prefix("/")), |route| route.upstream.host = Some(HostHeader::Endpoint));
+        assert!(is_guarded(replaced, guarded(exact("/webhook")), path), "{path}");
+        let replaced = changed(guarded(exact("/webhook")), |route| route.upstream.host = Some(HostHeader::Endpoint));
+        assert!(is_guarded(open(prefix("/")), replaced, path), "{path}");
+    }
+}
+
 #[test]
 fn only_a_weaker_route_with_the_same_upstream_is_a_bypass() {
     let open = || route("open", None, prefix("/"), None);
     let to = |address: EndpointAddress| {
         let (connect, keepalive) = (Duration::from_secs(1), Duration::from_secs(1));
-        Arc::new(Endpoint { url: String::new(), address, connect, keepalive })
+        Arc::new(Endpoint { url: String::new(), address, connect, keepalive, protocol: Protocol::Http1 })
     };
     let tcp = |uri| to(EndpointAddress::Tcp(Uri::from_static(uri)));
     let at = |endpoint: Arc<Endpoint>| changed(open(), |route| route.upstream.first = endpoint);

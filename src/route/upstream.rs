@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::path_rewrite::PathRewrite;
 
 /// `upstream` of a route.
 #[derive(Clone, Debug)]
@@ -18,10 +20,40 @@ pub struct Upstream {
     pub first: Arc<Endpoint>,
     /// Further equivalent endpoints (`urls`).
     pub others: Vec<Arc<Endpoint>>,
-    /// The maximum time from the end of the request's body to the end of the response (`timeouts.total`).
-    pub timeout: Duration,
+    /// The bounds of a response.
+    pub timeouts: UpstreamTimeouts,
     /// Which connections are used again.
     pub reuse: Reuse,
+    /// The Host header that the upstream gets; `None` for that of the sender.
+    pub host: Option<HostHeader>,
+    /// The prefixes that are stripped from the path and added to it. Boxed because they are rare.
+    pub path: Option<Box<PathRewrite>>,
+}
+
+/// The Host header that an upstream gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// Host and port of the endpoint's URL.
+    Endpoint,
+    /// A fixed one.
+    Literal {
+        /// The value of the header.
+        value: HeaderValue,
+        /// Its host in lower case, without port.
+        host: String,
+    },
+}
+
+/// The timeouts of a response, each in `timeouts` of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// The maximum time from the end of the request's body to the end of the response (`total`); `None` for no limit.
+    pub total: Option<Duration>,
+    /// The maximum time from the end of the request's body to the response headers (`response_headers`).
+    pub response_headers: Duration,
+    /// How long the upstream may send nothing of a response that has begun (`response_body_idle`). Set where `total` is
+    /// not.
+    pub response_body_idle: Option<Duration>,
 }
 
 /// Whether a connection to the upstream may be used again after a request. Some applications respond without reading the
@@ -59,7 +91,20 @@ impl Upstream {
     }
 
     fn places(&self) -> impl Iterator<Item = String> {
-        std::iter::once(&self.first).chain(&self.others).map(|endpoint| endpoint.address.place())
+        self.endpoints().map(|endpoint| endpoint.address.place())
+    }
+
+    /// All endpoints.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The host that the upstream sees in requests, if it is not that of the sender; in lower case, without port.
+    pub fn host_seen(&self) -> Option<String> {
+        match self.host.as_ref()? {
+            HostHeader::Literal { host, .. } => Some(host.clone()),
+            HostHeader::Endpoint => Some(self.first.address.uri()?.host()?.to_ascii_lowercase()),
+        }
     }
 }
 
@@ -76,6 +121,21 @@ pub struct Endpoint {
     /// How long an idle connection is kept open (`timeouts.keepalive`): less than the upstream's own keep-alive
     /// timeout, so that the upstream never closes a connection on which a request is being sent.
     pub keepalive: Duration,
+    /// The protocol of its connections.
+    pub protocol: Protocol,
+}
+
+/// The protocol that is spoken to an upstream
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("default" = "http1"))]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, as gRPC needs it: with prior knowledge over `http` and `unix` (h2c), by ALPN over `https`. Trailers are
+    /// forwarded in both directions.
+    Http2,
 }
 
 /// The address of an upstream endpoint.
@@ -90,6 +150,14 @@ pub enum EndpointAddress {
 }
 
 impl EndpointAddress {
+    /// The URL of an address that is not a socket's.
+    pub const fn uri(&self) -> Option<&Uri> {
+        match self {
+            Self::Tcp(uri) | Self::Tls(uri, _) => Some(uri),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Where the endpoint listens, in one spelling: routes may reach it with different certificates or timeouts.
     fn place(&self) -> String {
         let (uri, port) = match self {
@@ -116,13 +184,16 @@ pub struct Trust {
     pub name: ServerName<'static>,
     /// The root certificates, in PEM form, that its certificate must chain to; `None` for the public roots.
     pub ca: Option<Vec<u8>>,
-    /// The TLS configuration built from the roots.
+    /// SHA-256 of the client certificate that is presented and of its key, if there is one: connections that were made with
+    /// another one are not used.
+    pub identity: Option<[u8; 32]>,
+    /// The TLS configuration built from these.
     pub config: Arc<ClientConfig>,
 }
 
 impl PartialEq for Trust {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.ca) == (&other.name, &other.ca)
+        (&self.name, &self.ca, &self.identity) == (&other.name, &other.ca, &other.identity)
     }
 }
 

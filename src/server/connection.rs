@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
@@ -14,7 +14,7 @@ use hyper::server::conn::{http1 as h1, http2 as h2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -23,6 +23,8 @@ use super::framing::{FramingValidator, SLACK};
 use super::guarded_stream::{GuardedStream, linger};
 use super::phase::{Phase, reached};
 use crate::proxy::connection_info::ConnectionInfo;
+use crate::proxy::response_body::Body;
+use crate::proxy::tunnel::Tunnel;
 use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
 use crate::snapshot::ListenerLimits;
@@ -66,20 +68,15 @@ pub(super) async fn http1<S>(
     );
     let (connection, state, current) = (&connection, &state, &phase.clone());
     let mut stream = GuardedStream::new(stream, Arc::clone(state), Some(FramingValidator::new(&limits)));
+    let opened = &Opened::default();
     loop {
         // Boxed, since hyper moves it several times and reserves space for it in every connection; created in its box.
         let service = service_fn(move |request| {
             // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = state.begin();
             Box::pin(async move {
-                let mut response = answer(gateway, connection, in_flight, request).await;
-                // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
-                if let Ok(response) = &mut response
-                    && *current.borrow() > Phase::Running
-                {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                response
+                let response = gateway.handle(request, connection).await;
+                Ok::<_, Infallible>(tracked(response, in_flight, *current.borrow(), opened))
             })
         });
         // Boxed as well: a parked connection does not hold it.
@@ -93,8 +90,18 @@ pub(super) async fn http1<S>(
         })
         .await;
         stream = io.into_inner();
+        let tunnel = locked(opened).take();
+        if let (Ok(None), Some(tunnel)) = (&left, tunnel) {
+            // Boxed because it is rare and large.
+            return Box::pin(run_tunnel(*tunnel, gateway, connection, stream, all_read, phase)).await;
+        }
         let reason = match left {
-            Ok(None | Some(CloseCause::Silent)) => return,
+            Ok(None) => {
+                // After an offer of an upgrade that was not taken, hyper has left the stream open.
+                let _ = stream.shutdown().await;
+                return;
+            }
+            Ok(Some(CloseCause::Silent)) => return,
             Err(error) => return parser_failed(gateway, &error, *connection.address),
             // Does not happen; parking would lose the bytes in the buffer.
             Ok(Some(CloseCause::Park)) if !all_read => return,
@@ -107,6 +114,44 @@ pub(super) async fn http1<S>(
         // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &response::without_request(reason))).await;
     }
+}
+
+/// A tunnel, which keeps its request in flight. Boxed because it is rare and large.
+type Opened = Mutex<Option<Box<(Tunnel, RequestGuard)>>>;
+
+/// The response as hyper sends it; a tunnel in the place of its body is put into `opened`.
+fn tracked(mut response: Response<Body>, in_flight: RequestGuard, phase: Phase, opened: &Opened) -> Response<Tracked> {
+    if response.status().is_informational() {
+        return response.map(|body| {
+            *locked(opened) = body.into_tunnel().map(|tunnel| Box::new((tunnel, in_flight)));
+            Tracked::none()
+        });
+    }
+    // A client that reads it sends its next request on another connection (RFC 9112 §9.6).
+    if phase > Phase::Running {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Tracked::new(body, in_flight))
+}
+
+/// Runs the tunnel that a response has opened on this connection.
+async fn run_tunnel<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    (tunnel, _in_flight): (Tunnel, RequestGuard),
+    gateway: &Gateway,
+    connection: &ConnectionInfo,
+    stream: GuardedStream<S>,
+    all_read: bool,
+    mut phase: watch::Receiver<Phase>,
+) {
+    if !all_read || !stream.is_between_requests() {
+        return tunnel.reject_early_bytes();
+    }
+    tunnel.run(&gateway.services, connection, stream.into_inner(), reached(&mut phase, Phase::Closing)).await;
+}
+
+/// Never contended: one task has both sides.
+fn locked(opened: &Opened) -> MutexGuard<'_, Option<Box<(Tunnel, RequestGuard)>>> {
+    opened.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts and logs the error responses that hyper sends without a request: its parser rejects targets and headers that
@@ -192,7 +237,7 @@ fn http2_failed(gateway: &Gateway, error: &::h2::Error, client: SocketAddr) {
     });
 }
 
-/// Handles one request, which is in flight until the last byte of its response.
+/// Handles one request of HTTP/2, which is in flight until the last byte of its response.
 async fn answer(
     gateway: &Gateway,
     connection: &ConnectionInfo,

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::framing::{FramingError, FramingPosition};
 use crate::limit::ConnectionProgress;
-use crate::proxy::response_body::{Body, ResponseError};
+use crate::proxy::response_body::Body;
+use crate::proxy::response_error::ResponseError;
 use crate::snapshot::ListenerLimits;
 
 /// The state of one connection.
@@ -46,6 +47,8 @@ struct ConnectionFields {
     due: BTreeSet<(Instant, u64)>,
     /// The next request breaks the framing.
     framing_error: Option<FramingError>,
+    /// The connection's task, once the client has closed its side and still waits for responses.
+    half_closed: Option<Waker>,
 }
 
 /// Reason why hyper's part of the connection ends: mostly a deadline that has passed.
@@ -76,6 +79,7 @@ impl ConnectionState {
             blocked_since: None,
             due: BTreeSet::new(),
             framing_error: None,
+            half_closed: None,
         });
         Arc::new(Self { fields, progress })
     }
@@ -141,6 +145,24 @@ impl ConnectionState {
         self.with(|state| state.all_taken = true);
     }
 
+    /// Whether complete requests of a client that has closed its side are still to be answered: to close it is no abort
+    /// (RFC 9112 §9.6), and a reset shows itself as an error. If so, the task is woken after the last response, to see the
+    /// end then.
+    pub(super) fn outlives_end(&self, task: &Waker) -> bool {
+        self.with(|state| {
+            let answering = state.in_flight > 0 || state.blocked_since.is_some();
+            state.half_closed = (answering && state.place == FramingPosition::Between).then(|| task.clone());
+            state.half_closed.is_some()
+        })
+    }
+
+    fn wake_half_closed(&self) {
+        let answered = |state: &mut ConnectionFields| state.half_closed.take_if(|_| state.in_flight == 0);
+        if let Some(task) = self.with(answered) {
+            task.wake();
+        }
+    }
+
     pub(super) fn closes(&self) {
         self.with(|state| state.closing = true);
     }
@@ -165,6 +187,7 @@ impl ConnectionState {
                 self.progress.set_blocked(false, Instant::now());
             }
         });
+        self.wake_half_closed();
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut ConnectionFields) -> T) -> T {
@@ -210,6 +233,17 @@ pub struct RequestGuard {
 }
 
 impl RequestGuard {
+    fn set_due(&mut self, due: Instant) {
+        let former = self.due.replace(due);
+        self.state.with(|state| {
+            if let Some(former) = former {
+                state.due.remove(&(former, self.number));
+            }
+            state.due.insert((due, self.number));
+            self.state.progress.respond_until(state.last_due());
+        });
+    }
+
     fn wait_for_client(&mut self, now: Instant) {
         if std::mem::take(&mut self.at_work) {
             self.state.progress.wait(now);
@@ -233,29 +267,27 @@ impl Drop for RequestGuard {
                 state.head_since = (state.place == FramingPosition::InHead).then_some(now);
             }
         });
+        self.state.wake_half_closed();
     }
 }
 
-/// A response body that keeps its request in flight.
+/// A response body that keeps its request in flight; `None` where a tunnel takes its place.
 #[derive(Debug)]
-pub struct Tracked {
-    body: Body,
-    _in_flight: RequestGuard,
-}
+pub struct Tracked(Option<(Body, RequestGuard)>);
 
 impl Tracked {
     /// The request is in flight until `body` is dropped. After it is due, only the client can delay it: in HTTP/2 the
     /// client may keep the flow-control window closed, which neither the socket nor the response's own deadline would
     /// show.
     pub fn new(body: Body, mut in_flight: RequestGuard) -> Self {
-        let due = body.due();
-        in_flight.due = Some(due);
-        in_flight.state.with(|state| {
-            state.due.insert((due, in_flight.number));
-            in_flight.state.progress.respond_until(state.last_due());
-        });
+        in_flight.set_due(body.due());
         in_flight.wait_for_client(Instant::now());
-        Self { body, _in_flight: in_flight }
+        Self(Some((body, in_flight)))
+    }
+
+    /// The body of the response that opens a tunnel.
+    pub const fn none() -> Self {
+        Self(None)
     }
 }
 
@@ -264,15 +296,21 @@ impl HttpBody for Tracked {
     type Error = ResponseError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Some((body, in_flight)) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        if body.is_open() {
+            // That hyper asks for more shows that the client has taken the parts before.
+            in_flight.set_due(body.due());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
 

@@ -6,6 +6,7 @@
 //! same bytes differently. Bytes that have two readings (RFC 9112 §2.2, §5.1, §5.2, §6, §7.1, §11.2) are rejected,
 //! never repaired.
 
+use http::Uri;
 use memchr::memchr;
 
 use crate::reason::Reason;
@@ -29,6 +30,8 @@ pub enum FramingError {
     Ambiguous,
     /// The target has a fragment (Istio CVE-2021-39156), which hyper would cut off silently.
     Fragment,
+    /// The target is no URL for the parser, whose own response would have neither a body nor a log line.
+    Target,
     /// Longer than any request headers may be.
     TooLarge,
 }
@@ -39,6 +42,7 @@ impl FramingError {
         match self {
             Self::Ambiguous => Reason::AmbiguousFraming,
             Self::Fragment => Reason::AmbiguousPath,
+            Self::Target => Reason::InvalidTarget,
             Self::TooLarge => Reason::HeadersTooLarge,
         }
     }
@@ -293,11 +297,21 @@ fn request_line(line: &[u8]) -> Result<bool, FramingError> {
     if memchr(b'#', target).is_some() {
         return Err(FramingError::Fragment);
     }
+    if !is_plain(target) && Uri::try_from(target).is_err() {
+        return Err(FramingError::Target);
+    }
     match version {
         b"HTTP/1.1" => Ok(false),
         b"HTTP/1.0" => Ok(true),
         _ => Err(FramingError::Ambiguous),
     }
+}
+
+/// Whether the parser takes the target for certain: in origin form, without the bytes that it rejects or validates in the
+/// path or the query (RFC 3986 §2).
+fn is_plain(target: &[u8]) -> bool {
+    let special = |byte: u8| matches!(byte, b'"' | b'<' | b'>' | b'`' | 0x80..);
+    target.first() == Some(&b'/') && !target.iter().fold(false, |found, byte| found | special(*byte))
 }
 
 /// Name and value of a header line. A line that begins with a space would continue the previous one (obs-fold).

@@ -50,7 +50,13 @@ impl<S> GuardedStream<S> {
         Self { stream, state, framing, ended: Ended::No, first: None, read: 0, lingering: None }
     }
 
-    /// The stream, for a last response.
+    /// Whether all bytes that were read belong to complete requests.
+    pub fn is_between_requests(&self) -> bool {
+        let at_rest = self.framing.as_ref().is_none_or(|framing| framing.place() == FramingPosition::Between);
+        self.ended == Ended::No && self.first.is_none() && at_rest
+    }
+
+    /// The stream, for a last response or a tunnel.
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -68,6 +74,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
             match self.first.take_if(|_| buf.remaining() > 0) {
                 Some(first) => buf.put_slice(&[first]),
                 None => match Pin::new(&mut self.stream).poll_read(cx, buf) {
+                    Poll::Ready(read) if is_end(&read, buf, before) && self.outlives_end(cx) => return Poll::Pending,
                     Poll::Ready(read) => read?,
                     Poll::Pending => {
                         self.state.no_more_bytes();
@@ -91,7 +98,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     }
 }
 
+/// Whether the client has closed its side. Over TLS, a client may do so without a close_notify: the framing shows whether
+/// its request is complete (RFC 9112 §9.8).
+fn is_end(read: &std::io::Result<()>, buf: &ReadBuf<'_>, before: usize) -> bool {
+    match read {
+        Ok(()) => buf.filled().len() == before,
+        Err(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+    }
+}
+
 impl<S> GuardedStream<S> {
+    /// Whether the end of the stream is kept from hyper, which would drop the requests in flight. In HTTP/2, each stream
+    /// has an end of its own, and that of the connection ends them all.
+    fn outlives_end(&self, cx: &Context<'_>) -> bool {
+        self.framing.is_some() && self.state.outlives_end(cx.waker())
+    }
+
     /// Passes on no bytes that break the framing.
     fn follow(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let Some(framing) = &mut self.framing else { return };

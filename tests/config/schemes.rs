@@ -27,6 +27,7 @@ fn loaded(auth: &str) -> Result<Vec<String>, String> {
         ("secret", "0123456789abcdef0123"),
         ("other", "3210fedcba9876543210"),
         ("empty", ""),
+        ("basic", "user:0123456789abcdef"),
         ("private.pem", &KEYS.0),
         ("public.pem", &KEYS.1),
     ] {
@@ -250,10 +251,85 @@ fn a_static_token_has_one_location_and_a_secret() {
         ),
         (&token("header: X-T, query: t, secret: { file: secret }"), "static_token: has more than one of header"),
         (&token("query: t, scheme: a, secret: { file: secret }"), "static_token.scheme: is for `header` only"),
+        (
+            &token("header: Authorization, scheme: basic, secret: { file: secret }"),
+            "static_token: expected `user:password`, or its base64, as the secret of the scheme Basic",
+        ),
         (&token("header: \"a b\", secret: { file: secret }"), "static_token.header: expected a header name"),
         (&token("header: X-T, secret: { env: HOOKGATE_TEST_UNSET }"), "static_token.secret.env: environment variable"),
     ]);
-    accepted(&[&token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]")]);
+    accepted(&[
+        &token("header: Authorization, scheme: Token, secrets: [ { file: secret }, { file: secret } ]"),
+        &token("header: Authorization, scheme: Basic, secret: { file: basic }"),
+    ]);
+}
+
+#[test]
+fn an_http_message_signature_has_a_key_and_covers_something() {
+    let message = |fields: &str| format!("{{ http_message_signature: {{ {fields} }} }}");
+    let by_key =
+        |more: &str| message(&format!("algorithm: ecdsa-p256-sha256, public_key: {{ file: public.pem }}, {more}"));
+    rejected(&[
+        (&message(""), "http_message_signature: missing; expected `issuer`, or `algorithm`"),
+        (
+            &message("algorithm: ed25519"),
+            "http_message_signature.public_key: missing; expected `public_key`, or a list",
+        ),
+        (
+            &message("public_key: { file: public.pem }"),
+            "http_message_signature.algorithm: missing; expected the signature algorithm",
+        ),
+        (&message("algorithm: rs256, secret: { file: secret }"), "http_message_signature.algorithm: "),
+        (
+            &message("algorithm: ed25519, secret: { file: secret }"),
+            "http_message_signature.secret: this scheme is verified with a public key",
+        ),
+        (
+            &message("algorithm: hmac-sha256, public_key: { file: public.pem }"),
+            "http_message_signature.public_key: this scheme is verified with a shared secret",
+        ),
+        (&message("algorithm: ed25519, public_key: { file: public.pem }"), "http_message_signature.public_key: "),
+        (
+            &message("algorithm: ecdsa-p256-sha256, public_key: { file: private.pem }"),
+            "http_message_signature.public_key: ",
+        ),
+        (&message("issuer: acme"), "http_message_signature.issuer: unknown issuer `acme`"),
+        (
+            &message("issuer: acme, algorithm: ed25519"),
+            "http_message_signature.algorithm: cannot be combined with `issuer`",
+        ),
+        (
+            &message("algorithm: hmac-sha256, secrets: [ { file: secret, id: a }, { file: other } ]"),
+            "http_message_signature.secret: either each key needs an `id`",
+        ),
+        (&by_key("required_components: []"), "http_message_signature.required_components: must not be empty"),
+        (
+            &by_key("required_components: [\"@status\"]"),
+            "http_message_signature.required_components[0]: is not a derived component",
+        ),
+        (
+            &by_key("required_components: [Content-Digest]"),
+            "http_message_signature.required_components[0]: is not the name of a header in lower case",
+        ),
+        (
+            &by_key("required_components: ['x;tr']"),
+            "http_message_signature.required_components[0]: has the parameter tr: trailers",
+        ),
+        (
+            &by_key("required_parameters: [nonce]"),
+            "http_message_signature.required_parameters: needs `created` or `expires`",
+        ),
+        (&by_key("required_parameters: [date]"), "http_message_signature.required_parameters[0]: "),
+        (&by_key("leeway: 6m"), "http_message_signature.leeway: is more than 5m"),
+        (&by_key("max_age: 0s"), "http_message_signature.max_age: must be longer than zero"),
+    ]);
+    accepted(&[
+        &by_key("tag: webhooks"),
+        &message("algorithm: hmac-sha256, secrets: [ { file: secret, id: a }, { file: other, id: b, sender: c } ]"),
+        &by_key("required_components: ['@method', '@query-param;name=\"id\"', '\"x-dict\";key=\"a\"', content-digest]"),
+    ]);
+    let warnings = loaded(&by_key("required_components: ['@method', '@target-uri']")).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains("not bound to the body")), "{warnings:?}");
 }
 
 /// `public` in a combinator would accept every client, a single scheme needs no combinator, and two schemes in one

@@ -89,6 +89,43 @@ fn an_unsigned_id_is_no_id() {
     assert_eq!(told(ReplayProtection::for_at_least("1h")), Vec::<String>::new());
 }
 
+/// ClickUp's `spaceUpdated` has only ids: two events have one body, and the second would get a 200 without the upstream.
+#[test]
+fn bodies_that_repeat_are_no_id_by_default() {
+    let preset = |name: &str| json!({ "preset": name, "secret": file("shared") });
+    let told = |name: &str, replay: ReplayProtection| {
+        let route = |route: Route| route.auth(preset(name)).replay_protection(replay);
+        let configuration = valid().store(Store::memory()).route(route);
+        (problems_of(&configuration.to_string()), configuration)
+    };
+    let repeating = ["clickup", "dropbox", "shopify", "github", "gitea", "bitbucket", "woocommerce", "twilio"];
+    for name in repeating {
+        let (problems, _) = told(name, ReplayProtection::for_at_least("1h"));
+        let expected = "replay_protection: this preset has no replay id: two events may have the same signed content";
+        assert!(problems.iter().any(|line| line.contains(expected)), "{name}: {problems:#?}");
+        // The operator may accept the loss; the second gets a 409 then, which the sender shows.
+        let (problems, configuration) = told(name, ReplayProtection::for_at_least("1h").id(json!({"hash": true})));
+        assert_eq!(problems, Vec::<String>::new());
+        let warning = "may have the same signed content: the second is answered as a duplicate and never forwarded";
+        assert!(warnings_of(&configuration).iter().any(|line| line.contains(warning)), "{name}");
+    }
+    let (problems, configuration) = told("jira", ReplayProtection::for_at_least("1h"));
+    assert_eq!(problems, Vec::<String>::new());
+    assert!(!warnings_of(&configuration).iter().any(|line| line.contains("same signed content")));
+}
+
+/// `whatsapp` is `meta` under another name; a preset without a request of its provider's is a warning.
+#[test]
+fn a_preset_is_found_by_its_aliases_and_its_evidence_is_told() {
+    let warned = |name: &str| {
+        let route = |route: Route| route.auth(json!({ "preset": name, "secret": file("shared") }));
+        let configuration = valid().route(route);
+        assert_eq!(problems_of(&configuration.to_string()), Vec::<String>::new(), "{name}");
+        warnings_of(&configuration).iter().any(|line| line.contains("(evidence: self)"))
+    };
+    assert!(!warned("whatsapp") && !warned("meta") && !warned("jira") && warned("customerio"));
+}
+
 /// A token may be sent with many deliveries, so it does not identify one.
 #[test]
 fn a_token_that_need_not_be_unique_is_no_id() {
@@ -176,7 +213,7 @@ fn a_secret_with_different_senders_in_two_schemes_is_a_warning() {
             }
             json!({ "preset": name, "secret": secret })
         };
-        let auth = any_of([scheme("github"), scheme("gitea")]);
+        let auth = any_of([scheme("jira"), scheme("logto")]);
         let replay = ReplayProtection::for_at_least("1h");
         let top = valid().store(Store::memory()).route(|route| route.auth(auth).replay_protection(replay));
         warnings_of(&top).iter().any(|line| line.contains("two schemes have the same secret"))

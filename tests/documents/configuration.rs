@@ -26,6 +26,7 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("routes.auth", "authentication.md", "Authentication schemes of a route"),
     ("routes.auth.jwt", "jwt.md", "JSON Web Tokens"),
     ("routes.auth.signature", "signature.md", "Signatures"),
+    ("routes.auth.http_message_signature", "http-message-signature.md", "HTTP Message Signatures"),
     ("routes.replay_protection", "replay-protection.md", "Replay protection and idempotency"),
     ("routes.idempotency", "replay-protection.md", "Replay protection and idempotency"),
     (sections::SECRETS, "secrets.md", "Secrets and public keys"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hookgate::cli::presets::markdown;
-use hookgate::config::presets::PRESETS;
+use hookgate::config::presets::{PRESETS, resolve};
 use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
@@ -67,6 +67,8 @@ fn whole(block: &str) -> String {
 fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
     let (ca, certificate, key) = certificate(&["localhost"]);
     let served = [("clients.crt", ca), ("server.crt", certificate), ("server.key", key)];
+    let ca = served[0].1.clone();
+    let served = served.into_iter().chain([("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ca)]);
     let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
     let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
     let listeners = if yaml.contains("\nlisteners:") { "" } else { LISTENERS };
@@ -81,6 +83,18 @@ fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
 #[test]
 fn the_page_of_presets_is_up_to_date() {
     assert_page("presets.md", &markdown());
+}
+
+/// Each name in code of a row is a preset or an alias of the linked one; each preset has a row.
+#[test]
+fn the_page_of_providers_names_presets_and_their_aliases() {
+    let page = page("docs/presets.md");
+    let rows = page.lines().filter(|line| line.contains("](reference/presets.md#"));
+    let names: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    let unknown: Vec<&&str> = names.iter().filter(|name| resolve(name).is_none()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let absent: Vec<&&str> = PRESETS.keys().filter(|name| !names.contains(*name)).collect();
+    assert!(absent.is_empty(), "{absent:?}");
 }
 
 /// The secret files of a preset: the vectors have secrets of the right form.
@@ -124,7 +138,9 @@ fn every_example_loads() {
         let numbered = named.enumerate();
         let secret = |index: usize| format!("0123456789abcdef0123456789ab{index:04x}").into_bytes();
         let files = numbered.map(|(index, name)| (name.to_owned(), secret(index))).collect();
-        let found = load(&whole(block), &files).snapshot.routes.find("any", "/webhook", &http::Method::POST).is_ok();
+        let config = load(&whole(block), &files);
+        let has = |path: &&str| config.snapshot.routes.find("any", path, &http::Method::POST).is_ok();
+        let found = ["/webhook", "/hooks/acme"].iter().any(has);
         assert!(found, "its route is not there: {block}");
     }
     assert!(blocks.len() > 1, "{}", blocks.len());

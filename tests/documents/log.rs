@@ -49,14 +49,18 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
     ("reason", "Why it was rejected or failed: one of [the reasons](reasons.md)."),
     (
         "detail",
-        "The limit that was reached. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth` or `challenges`.",
+        "The limit that was reached, or what the upstream did wrong. Of `buffer_full` and `too_many_waiting_requests`: `total`, that of all clients, `address`, or `late`: that of all clients, and this body was late when another request needed its place; of `rate_limited` and `concurrency_limited`: `route`, `issuer`, `subject`, `sender`, `failed_auth`, `challenges`, `tunnels`, `tunnels_per_sender` or `tunnels_per_ip`. Of a WebSocket connection: [how it ended](../concepts/websocket.md#the-end-of-a-tunnel). Of a rejected token: what does not match, such as the claim and the operator, the algorithm, or the expected and the actual `iss` or `aud`; never another value of the token. Of `upstream_unreachable`, `upstream_protocol_error` and `upstream_timeout`: the upstream's URL and the error with its causes, such as `http://127.0.0.1:8000: tcp connect error: Connection refused (os error 111)` or `timeouts.total`, at most 300 bytes.",
+    ),
+    (
+        "filter",
+        "The rule of [`filter`](../concepts/filter.md) that matches. It is enforced if the outcome is `filtered`, otherwise it is in dry run.",
     ),
     ("status", "HTTP status of the response; absent if nothing was sent."),
     ("issuer", "Name of the issuer or the preset, or `signature`."),
     ("kid", "Key id: `kid` of the token, else that of the key that verified it."),
     (
         "sender",
-        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
+        "The [sender](../concepts/authentication.md#senders): `acme/alice` is the subject of an issuer, `acme` the `sender` of a secret, `github/acme` a [tenant](../concepts/tenants.md), `signature/key-1` a key id, `dns:a.example` a certificate; several credentials are joined by ` + `. A text of more than 200 bytes is cut, and ends with the start of its SHA-256.",
     ),
     ("duration_us", "Microseconds of the whole request."),
     ("verify_us", "Microseconds of the decision."),
@@ -83,7 +87,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("event", "Unix time of the failover or restart of Redis."),
     ("file", "The revocation list, as in `revocation.file`."),
     ("finished", "Whether all requests had finished."),
-    ("folder", "The directory."),
+    ("folder", "The directory, or the folder with the secrets of tenants."),
     ("host", "Host of the Redis node."),
     ("issued_until", "time in Unix seconds; credentials that were issued until then are rejected after a loss"),
     ("issuer", "Name of the issuer or the preset."),
@@ -98,7 +102,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("port", "Port of the Redis node."),
     (
         "problem",
-        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`.",
+        "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`; or of a file with the secret of a tenant.",
     ),
     ("problems", "The problems of the revocation list."),
     (
@@ -107,6 +111,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ),
     ("server_name", "Server name that the client requested (SNI)."),
     ("suppressed", "Number of lines that were not written."),
+    ("tenants", "Number of tenants with a secret."),
     ("timeout_s", "`drain.timeout`, in seconds."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),

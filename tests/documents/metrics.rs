@@ -88,7 +88,8 @@ fn every_metric_is_in_the_reference() {
 /// A label whose values are not names of gateway.yaml, reasons or statuses has its values on the page.
 #[test]
 fn every_label_has_its_values_or_is_a_name_of_the_configuration() {
-    let open = ["route", "listener", "issuer", "file", "name", "upstream", "index", "version", "status"];
+    let open =
+        ["route", "rule", "listener", "issuer", "file", "folder", "name", "upstream", "index", "version", "status"];
     for metric in ROWS {
         for label in metric.labels.iter().filter(|label| (label.values)().is_none()) {
             let is_reason_of_request = metric.name == "hookgate_requests_total" && label.name == "reason";

@@ -68,12 +68,19 @@ class Provider:
 def prepare(world):
     world.provider = Provider(world)
     world.provider.start()
-    paces = {LAZY: {"refresh_interval": "1h"}, EAGER: {"refresh_interval": "500ms"}}
-    for name, pace in paces.items():
-        keys = {"discovery": True, "cooldown": "200ms", **pace}
+    document = f"{world.provider.iss}/.well-known/openid-configuration"
+    lazy = {"discovery": True, "refresh_interval": "1h"}
+    eager = {"discovery_url": document, "refresh_interval": "500ms"}
+    scope = {"scope": {"contains": "webhook"}}
+    # RFC 9068 §2.2: an access token names its client.
+    receivers = {
+        LAZY: (lazy, {"audience": AUDIENCE, "claims": scope}),
+        EAGER: (eager, {"audience": "none", "claims": {"client_id": "shop", **scope}}),
+    }
+    for name, (keys, rules) in receivers.items():
+        keys = {"cooldown": "200ms", **keys}
         world.issuers[name] = {"issuer": world.provider.iss, "algorithms": ["ES256"], "jwks": keys}
-        rule = {"scope": {"contains": "webhook"}}
-        world.add_route(name, {"jwt": {"issuer": name, "audience": AUDIENCE, "allowed_types": ["at+jwt"], "claims": rule}})
+        world.add_route(name, {"jwt": {"issuer": name, "allowed_types": ["at+jwt"], **rules}})
 
 
 def to(route):
@@ -137,6 +144,7 @@ def a_token_without_the_scope_is_forbidden(world):
 def a_token_for_another_resource_is_rejected(world):
     token = world.provider.token(resource="https://other.test/")
     rejected(world, 401, "invalid_audience", token, **to(LAZY))
+    passed(world, token, **to(EAGER))
 
 
 def an_opaque_token_is_rejected(world):

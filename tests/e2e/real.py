@@ -58,7 +58,7 @@ class Real(World):
 
     def environment(self):
         more = {"NODE_EXTRA_CA_CERTS": str(self.folder / "certs/ca.crt"), "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "BODY": BODY}
-        return super().environment() | more | {"HOME": str(self.folder)}
+        return super().environment() | more | {"HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
 
     def start_app(self):
         for name, port in self.applications.items():

@@ -11,7 +11,9 @@ use hookgate::auth::revocation::RevocationHandle;
 use hookgate::auth::time::TimestampRule;
 use hookgate::config::{Config, Drain, Handles, ProcessSettings, Window};
 use hookgate::route::duplicates::{DuplicateRules, IdempotencyRule, ReplayRule};
-use hookgate::route::{Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream};
+use hookgate::route::{
+    Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream, UpstreamTimeouts,
+};
 use hookgate::settings::{RedisSettings, StoreBackend, StoreSettings};
 use hookgate::snapshot::{ListenerLimits, ListenerSettings, Snapshot};
 use serde_json::{Map, Value, json};
@@ -76,11 +78,21 @@ fn optional<T>(value: Option<&T>, view: impl Fn(&T) -> Value) -> Value {
 }
 
 fn view(config: &Config) -> Value {
-    let Config { snapshot, process, drain, handles, certificates, client_crls, warnings } = config;
+    let Config {
+        snapshot,
+        process,
+        drain,
+        handles,
+        certificates,
+        client_crls,
+        unread_folders: _,
+        rejected_files: _,
+        warnings,
+    } = config;
     // The hash covers generated certificates.
     let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
         &**snapshot;
-    let Handles { remote_keys, revocations, endpoints: _, windows, read_at: _ } = handles;
+    let Handles { remote_keys, revocations, tenants: _, endpoints: _, windows, read_at: _ } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
     let routes: Map<String, Value> = routes.routes().map(|one| (one.name.to_string(), route(one))).collect();
@@ -149,16 +161,20 @@ fn file_name(path: &std::path::Path) -> Value {
 }
 
 fn listener(settings: &ListenerSettings) -> Value {
-    let ListenerSettings { tls, client_trust, proxy_protocol, limits } = settings;
+    let ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits } = settings;
     let certificates = client_trust
         .as_ref()
         .map_or("not requested", |trust| if trust.is_required() { "required" } else { "optional" });
-    json!({
+    let mut view = json!({
         "tls": tls.as_ref().map_or("plaintext".to_owned(), |tls| tls_versions(tls)),
         "client_certificates": certificates,
         "proxy_protocol": proxy_protocol,
         "limits": listener_limits(limits),
-    })
+    });
+    if let Some(header) = certificate_header {
+        view["certificate_header"] = debug(header);
+    }
+    view
 }
 
 /// The TLS versions, which rustls only shows in its `Debug` output.
@@ -202,25 +218,32 @@ fn listener_limits(limits: &ListenerLimits) -> Value {
 fn route(route: &Route) -> Value {
     let Route {
         name: _,
-        matches: Match { host, path, methods },
+        matches: Match { host, path, methods, encoded_slashes },
         rules: rules @ Rules { policy, revocation, timestamp, .. },
         upstream,
         max_body,
         allowed_ips,
         limits,
-        forward: Forward { remove_credential, claims, claim_headers, remove, allow },
+        forward: Forward { remove_credential, claims, claim_headers, verdict, remove, allow },
         status_overrides,
         public_url,
         dry_run_until,
         challenges,
+        filter,
         duplicates,
         shared_revocation,
         capture,
         errors,
+        websocket,
+        cors,
     } = route;
     let claims = claims.iter().map(|(claim, header)| json!({"claim": claim.to_string(), "header": header.as_str()}));
-    json!({
-        "match": {"host": debug(host), "path": debug(path), "methods": debug(methods)},
+    let mut matches = json!({"host": debug(host), "path": debug(path), "methods": debug(methods)});
+    if *encoded_slashes {
+        matches["encoded_slashes"] = true.into();
+    }
+    let mut view = json!({
+        "match": matches,
         "auth": auth::policy(policy),
         "headers_of_the_decision": rules.headers().iter().map(|name| name.as_str()).collect::<Value>(),
         "revocation": {
@@ -243,12 +266,23 @@ fn route(route: &Route) -> Value {
         "public_url": debug(public_url),
         "dry_run_until": debug(dry_run_until),
         "challenges": challenges.iter().map(auth::challenge).collect::<Value>(),
+        "filter": all_debug(filter),
         "duplicates": optional(duplicates.as_ref(), duplicate_rules),
         "capture": optional(capture.as_ref(), |capture| {
             json!({"max_requests": capture.max_requests, "dir": file_name(&capture.dir)})
         }),
         "error_form": debug(errors),
-    })
+    });
+    if let Some(verdict) = verdict {
+        view["forward"]["verdict"] = debug(verdict);
+    }
+    if let Some(websocket) = websocket {
+        view["websocket"] = debug(websocket);
+    }
+    if let Some(cors) = cors {
+        view["cors"] = debug(cors);
+    }
+    view
 }
 
 fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
@@ -259,18 +293,27 @@ fn timestamp_rule<Source: Debug>(rule: &TimestampRule<Source>) -> Value {
 }
 
 fn upstream_of(upstream: &Upstream) -> Value {
-    let Upstream { first, others, timeout, reuse } = upstream;
+    let Upstream { first, others, timeouts, reuse, host, path } = upstream;
+    let UpstreamTimeouts { total, response_headers, response_body_idle } = timeouts;
     let endpoints = std::iter::once(first).chain(others).map(|one| endpoint(one));
-    json!({"total": debug(timeout), "reuse": debug(reuse), "endpoints": endpoints.collect::<Value>()})
+    json!({
+        "total": debug(total), "response_headers": debug(response_headers),
+        "response_body_idle": debug(response_body_idle), "reuse": debug(reuse), "host": optional(host.as_ref(), debug),
+        "path": optional(path.as_ref(), debug), "endpoints": endpoints.collect::<Value>(),
+    })
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {
-    let Endpoint { url, address, connect, keepalive } = endpoint;
+    let Endpoint { url, address, connect, keepalive, protocol } = endpoint;
     let tls = match address {
         EndpointAddress::Tcp(_) | EndpointAddress::Unix(_) => "none".into(),
-        EndpointAddress::Tls(_, Trust { name, ca, config: _ }) => json!({"name": debug(name), "own_ca": ca.is_some()}),
+        EndpointAddress::Tls(_, Trust { name, ca, identity, config: _ }) => {
+            json!({"name": debug(name), "own_ca": ca.is_some(), "client_certificate": identity.is_some()})
+        }
     };
-    json!({"url": url, "tls": tls, "connect": debug(connect), "keepalive": debug(keepalive)})
+    json!({
+        "url": url, "tls": tls, "connect": debug(connect), "keepalive": debug(keepalive), "protocol": debug(protocol),
+    })
 }
 
 fn route_limits(limits: &RouteLimits) -> Value {
@@ -297,10 +340,10 @@ fn duplicate_rules(rules: &DuplicateRules) -> Value {
 }
 
 fn fetched_keys(keys: &RemoteKeys) -> Value {
-    let RemoteSource { issuer, url, discovery, ca, pins, cache, algorithms, refresh, max_stale, cooldown } =
+    let RemoteSource { issuer, url, discovery, ca, access, pins, cache, algorithms, refresh, max_stale, cooldown } =
         &keys.source;
     json!({
-        "issuer": &**issuer, "url": url, "discovery": debug(discovery), "own_ca": ca.is_some(), "pins": pins.len(),
+        "issuer": &**issuer, "url": url, "discovery": debug(discovery), "own_ca": ca.is_some(), "access": debug(access), "pins": pins.len(),
         "cache": optional(cache.as_ref(), |path| file_name(path)), "algorithms": all_debug(algorithms),
         "refresh_interval": debug(refresh), "max_stale": debug(max_stale), "cooldown": debug(cooldown),
     })

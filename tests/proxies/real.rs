@@ -15,15 +15,15 @@ use crate::support::configuration::Listener;
 use crate::support::{Client, Gateway, Issuer, Upstream, Wire, certificate, connect_from, until};
 
 /// A running proxy in its own folder.
-struct Front {
-    address: SocketAddr,
-    ca: String,
+pub struct Front {
+    pub address: SocketAddr,
+    pub ca: String,
     _folder: TempDir,
     _process: Process,
 }
 
 /// Starts a proxy. `config` has placeholders for the folder, the proxy's own address and the gateway's.
-async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
+pub async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
     let (address, folder) = (free_address(), TempDir::new().unwrap());
     let (ca, certificate, key) = certificate(&["localhost"]);
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

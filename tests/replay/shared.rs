@@ -100,7 +100,7 @@ async fn a_client_that_disconnects_during_a_store_operation_blocks_nothing() {
         gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await.is_some()
     })
     .await;
-    drop(wire);
+    wire.reset();
     until("the disconnect is counted", async || {
         gateway
             .metric("hookgate_requests_total{outcome=\"error\",reason=\"client_disconnected\",route=\"webhook\"}")

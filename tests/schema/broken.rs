@@ -19,6 +19,7 @@ const ONLY_CHECK: &[&str] = &[
     "61-replay-protection-without-store",
     "69-password-in-redis-url",
     "94-plaintext-and-tls",
+    "96-encoded-slashes",
 ];
 
 #[test]

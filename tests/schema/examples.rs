@@ -157,7 +157,7 @@ const SOLVED_ELSEWHERE: &[&str] = &[
     "requires ",
     "was not read",
     "is for `header` only",
-    "is for `url` and `discovery` only",
+    "is for `url`, `discovery` and `discovery_url` only",
     "set `signed: false`",
     "without a JWT",
     "no listener requests client certificates",
@@ -168,6 +168,8 @@ const SOLVED_ELSEWHERE: &[&str] = &[
     "are its sender",
     "a static token has no key id",
     "has no effect on",
+    "works only with `path: /*`",
+    "is for an `issuer` with {tenantid} only",
 ];
 
 #[test]

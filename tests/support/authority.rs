@@ -16,6 +16,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Certificate and key in PEM form.
+    pub fn pem(&self) -> (String, String) {
+        let pem = |label: &str, der: &[u8]| {
+            let lines = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+            format!("-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
+        };
+        (pem("CERTIFICATE", &self.certificate), pem("PRIVATE KEY", self.key.secret_der()))
+    }
+
     /// SHA-256 of the certificate.
     pub fn sha256(&self) -> Vec<u8> {
         aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.certificate).as_ref().to_vec()

@@ -170,6 +170,11 @@ impl Wire {
         self
     }
 
+    /// Closes the connection by a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(self.0.get_ref().0).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     /// All bytes up to the end of the connection, which must come.
     pub async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();

@@ -119,11 +119,15 @@ mapping! {
 mapping! {
     /// `jwks` of an issuer or of a preset.
     Jwks {
+        bearer: "bearer.file",
         ca: "ca",
         cache: "cache",
         cooldown: "cooldown",
+        discovery_url: "discovery_url",
+        insecure_http: "insecure_http",
         max_stale: "max_stale",
         pins: "pins",
+        proxy: "proxy",
         refresh_interval: "refresh_interval",
     }
 }
@@ -144,6 +148,7 @@ mapping! {
         auth: "auth",
         replay_protection: "replay_protection",
         idempotency: "idempotency",
+        filter: "filter",
         timestamp: "timestamp",
         public_url: "public_url",
         revocation: "revocation",
@@ -188,6 +193,18 @@ mapping! {
         secret: "secret",
         signed_payload: "signed_payload",
         timestamp: "timestamp",
+    }
+}
+
+mapping! {
+    /// `auth.http_message_signature`.
+    MessageSignature in "http_message_signature" {
+        algorithm: "algorithm",
+        public_key: "public_key",
+        required_components: "required_components",
+        required_parameters: "required_parameters",
+        secret: "secret",
+        tag: "tag",
     }
 }
 

@@ -18,6 +18,7 @@ pub struct KeyServer {
     pub address: SocketAddr,
     pages: Arc<Mutex<Pages>>,
     fetches: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
     tls: Option<TlsAcceptor>,
     task: Option<JoinHandle<()>>,
 }
@@ -53,21 +54,23 @@ impl KeyServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let pages = Arc::new(Mutex::new(Pages { elsewhere: body, ..Pages::default() }));
-        let mut server = Self { address, pages, fetches: Arc::default(), tls, task: None };
+        let requests = Arc::default();
+        let mut server = Self { address, pages, fetches: Arc::default(), requests, tls, task: None };
         server.serve(listener);
         server
     }
 
     fn serve(&mut self, listener: TcpListener) {
         let (pages, fetches, tls) = (Arc::clone(&self.pages), Arc::clone(&self.fetches), self.tls.clone());
+        let requests = Arc::clone(&self.requests);
         self.task = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 fetches.fetch_add(1, Ordering::SeqCst);
                 match &tls {
-                    None => respond(stream, &pages).await,
+                    None => respond(stream, &pages, &requests).await,
                     Some(tls) => {
                         if let Ok(stream) = tls.accept(stream).await {
-                            respond(stream, &pages).await;
+                            respond(stream, &pages, &requests).await;
                         }
                     }
                 }
@@ -105,6 +108,11 @@ impl KeyServer {
         self.fetches.load(Ordering::SeqCst)
     }
 
+    /// Line and headers of each request, in order.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
     /// A gateway that fetches here.
     pub fn gateway(&self, upstream: &Upstream, issuer: &Issuer, change: impl FnOnce(Jwks) -> Jwks) -> Gateway {
         let jwks = change(Jwks::url(&format!("{}/jwks.json", self.url())));
@@ -120,10 +128,12 @@ impl KeyServer {
 /// The response text of an issuer that accepts connections and does not respond, from now on.
 pub const SILENCE: &str = "";
 
-async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Mutex<Pages>) {
+async fn respond(mut stream: impl AsyncRead + AsyncWrite + Unpin, pages: &Mutex<Pages>, requests: &Mutex<Vec<String>>) {
     let mut buffer = [0; 4096];
     let count = stream.read(&mut buffer).await.unwrap_or(0);
-    let answer = pages.lock().unwrap().answer(&String::from_utf8_lossy(&buffer[..count])).to_owned();
+    let request = String::from_utf8_lossy(&buffer[..count]).into_owned();
+    let answer = pages.lock().unwrap().answer(&request).to_owned();
+    requests.lock().unwrap().push(request);
     if answer == SILENCE {
         std::future::pending::<()>().await;
     }

@@ -26,7 +26,7 @@ use configuration::{Configuration, Jwks, Listener, Route, usual};
 
 pub use client::{Answer, Client, Wire, connect_from, get_plain};
 pub use issuer::{Issuer, claims};
-pub use upstream::Upstream;
+pub use upstream::{Calls, Upstream};
 
 /// 2026-11-24T00:00:00Z, the start of every manual clock.
 pub const NOW: u64 = 1_795_478_400;
@@ -125,7 +125,11 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let folder = TempDir::new().unwrap();
         let (ca, certificate, key) = certificate(&["localhost"]);
-        let gateway = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+        let gateway = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
         gateway("server.crt", &certificate);
         gateway("server.key", &key);
         gateway("jwks.json", &self.issuer.jwks());

@@ -1,5 +1,7 @@
 //! An upstream that records its requests, and fails in the way that the query selects.
 
+mod http2;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,6 +19,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+
+pub use http2::Calls;
 
 const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\n";
 
@@ -76,8 +80,16 @@ impl Upstream {
 
     /// An echo over TLS, with a certificate and its key in PEM form.
     pub async fn echo_tls(chain: &str, key: &str) -> Self {
-        let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let config = hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12, None).unwrap();
+        Self::echo_mtls(chain, key, None).await
+    }
+
+    /// The same, which requires a client certificate under this CA.
+    pub async fn echo_mtls(chain: &str, key: &str, client_ca: Option<&str>) -> Self {
+        use hookgate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_config};
+        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let clients = client_ca.map(|ca| client_trust(ca.as_bytes(), None, ClientAuth::Required).unwrap());
+        let mut config = server_config(vec![certificate], MinVersion::Tls12, clients.as_ref()).unwrap();
+        Arc::make_mut(&mut config).alpn_protocols.clear();
         let (seen, tls) = (Arc::new(Mutex::new(Vec::new())), TlsAcceptor::from(config));
         let record = Arc::clone(&seen);
         let (address, connections, task) = listen(move |stream| {
@@ -221,6 +233,20 @@ impl Upstream {
         Self { address, seen: Arc::default(), connections, task }
     }
 
+    /// Responds with `head` and then with `part` again and again, as fast as it is read, or once where the part is empty;
+    /// until the connection is closed.
+    pub async fn endless(head: &'static str, part: &'static str) -> Self {
+        let (address, connections, task) = listen(move |mut stream| async move {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(head.as_bytes()).await;
+            while !part.is_empty() && stream.write_all(part.as_bytes()).await.is_ok() {}
+            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+        Self { address, seen: Arc::default(), connections, task }
+    }
+
     /// Responds to one request per connection with `half` in two chunks, and waits between them until `gate` has a permit.
     pub async fn halting(gate: Arc<Semaphore>) -> Self {
         let (address, connections, task) = listen(move |mut stream| {
@@ -250,6 +276,11 @@ impl Upstream {
     /// The requests so far.
     pub fn seen(&self) -> Vec<Recorded> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.seen.lock().unwrap().clear();
     }
 
     /// The only request so far.

@@ -211,9 +211,14 @@ fn route(config: &Config, head: &Parts) -> Arc<Route> {
 
 /// Decides with and without the body, as the gateway does: both verdicts must be equal, unless the body is needed.
 pub fn decide(config: &Config, head: &Parts, body: &[u8], now: u64) -> Verdict {
+    decide_at(config, head, body, "unused", now)
+}
+
+/// Like [`decide`], for a route without `public_url`, where the host of the request counts.
+pub fn decide_at(config: &Config, head: &Parts, body: &[u8], host: &str, now: u64) -> Verdict {
     let route = route(config, head);
     let now = UnixTime::from_seconds(now).unwrap();
-    let view = || RequestView::new(head, route.url_base("unused"));
+    let view = || RequestView::new(head, route.url_base(host));
     let whole = match verify(&route.rules, &view().with_body(body), now) {
         Ok(_) => Verdict::Granted,
         Err(VerifyError::Rejected(rejection)) => Verdict::Rejected(rejection.reason.word()),

@@ -14,6 +14,8 @@ from urllib.parse import quote_plus
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+import make_providers
+
 HERE = Path(__file__).resolve().parent
 NOW = 1767225600                                   # 2026-01-01T00:00:00Z
 SENT = NOW - 2                                     # when every request was signed
@@ -391,6 +393,8 @@ ask("asana", fake("asana"),
     {"method": "POST", "url": f"{URL}/asana", "headers": {"X-Hook-Secret": challenge}, "body": ""},
     {"content_type": None, "body": "", "headers": {"X-Hook-Secret": challenge}})
 
+vectors += make_providers.vectors
+handshakes += make_providers.handshakes
 for name, entries in [("signatures.json", vectors), ("signature_handshakes.json", handshakes)]:
     (HERE / name).write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
     print(name, len(entries))

@@ -240,6 +240,17 @@ def netlify():
     )
 
 
+def livekit():
+    # The body of WebhookReceiver.test.ts in livekit/node-sdks, shortened, and its claims.
+    secret, key = fake_secret(), "APIexample"
+    body = compact({"event": "room_started", "id": "EV_1", "room": {"sid": "RM_TkVjUvAqgzKz", "name": "mytestroom"}})
+    claims = {"iss": key, "nbf": NOW - 10, "exp": NOW + 290, "sha256": base64.b64encode(sha256(body)).decode()}
+    headers = {"Authorization": hs(secret, claims), "Content-Type": "application/webhook+json"}
+    vector("livekit", "https://hooks.example.com/livekit", headers, body, {"api_key": key}, secret)
+    vector("livekit", "https://hooks.example.com/livekit", headers, body + " ", {"api_key": key}, secret, tag="body-made")
+    OUT[-1]["expected"] = "invalid"
+
+
 def monday():
     secret, url = fake_secret(), "https://hooks.example.com/monday"
     claims = {
@@ -691,6 +702,7 @@ def main():
         fusionauth,
         conductorone,
         netlify,
+        livekit,
         monday,
         atlassian,
         google_both,

@@ -113,8 +113,14 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
             Component::Located(Locator::Header { name, .. }, _) => signed.headers.push(name.clone()),
             Component::Located(Locator::Json(pointer), _) => signed.pointers.push(pointer.to_string()),
             Component::Located(Locator::Form(field), _) => signed.fields.push(field.clone()),
+            Component::Located(Locator::Query(_), _) | Component::QueryLower(_) => {}
+            Component::ListedBy(list, names) => signed.headers.extend(std::iter::once(list).chain(names).cloned()),
             Component::Located(other, _) => panic!("no component is in {other:?}"),
-            Component::Text(_) | Component::Part(_) | Component::ListedHeaders(_) | Component::Secret => {}
+            Component::Text(_)
+            | Component::BodyCrc32
+            | Component::Part(_)
+            | Component::ListedHeaders(_)
+            | Component::Secret => {}
         }
     }
 }
@@ -135,6 +141,7 @@ impl Changed<'_> {
         let separator = match &policy.parse {
             Parse::Pairs { separator, .. } | Parse::List { separator, .. } => separator,
             Parse::Split { list: Some(list), .. } => list,
+            Parse::Rest { separator, .. } => separator,
             Parse::Raw | Parse::Prefix(_) | Parse::Split { list: None, .. } => return,
         };
         let [Locator::Header { name, .. }] = policy.places.as_slice() else { return };

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::explanation::Explanation;
-use crate::auth::jws::text;
-use crate::auth::rejection::VerifyError;
+use crate::auth::jws::{malformed, missing};
+use crate::auth::rejection::{Rejection, VerifyError};
 use crate::auth::request::{RequestView, UrlVariant};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -126,11 +126,12 @@ impl BindingHash {
     fn fits(self, bytes: &[u8], says: &str, encoding: Encoding) -> bool {
         let hash = digest(self.algorithm(), bytes);
         match encoding {
-            Encoding::Hex => encoding.encode(hash.as_ref()).eq_ignore_ascii_case(says),
+            Encoding::Hex | Encoding::HexUpper => encoding.encode(hash.as_ref()).eq_ignore_ascii_case(says),
             Encoding::Base64 => [STANDARD.encode(hash), STANDARD_NO_PAD.encode(hash)].iter().any(|ours| ours == says),
             Encoding::Base64Url => {
                 [URL_SAFE.encode(hash), URL_SAFE_NO_PAD.encode(hash)].iter().any(|ours| ours == says)
             }
+            Encoding::Base64OfHex => encoding.encode(hash.as_ref()) == says,
         }
     }
 }
@@ -198,13 +199,20 @@ fn evaluate(what: &'static str, fits: bool, reason: Reason, explanation: &mut Ex
     if fits { Ok(()) } else { Err(reason.into()) }
 }
 
-fn required_text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Reason> {
-    text(claim.find(claims).ok_or(Reason::MissingClaim)?)
+fn required_text<'c>(claims: &'c Map<String, Value>, claim: &Pointer) -> Result<&'c str, Rejection> {
+    text(claim.find(claims), &claim.to_string())
+}
+
+/// A claim that must be there and a text.
+fn text<'c>(found: Option<&'c Value>, claim: &str) -> Result<&'c str, Rejection> {
+    let not_text = || malformed(format!("`{claim}`, which binds the token to its request, is not a text"));
+    found.ok_or_else(|| missing(claim))?.as_str().ok_or_else(not_text)
 }
 
 impl BodyHash {
     fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, VerifyError> {
-        let says = self.claim.find(claims).map(text).transpose()?;
+        let found = self.claim.find(claims);
+        let says = found.map(|found| text(Some(found), &self.claim.to_string())).transpose()?;
         let body = request.body()?;
         match (says, self.presence, body.is_empty()) {
             (Some(_), HashPresence::AbsentIfEmpty, true) => Ok(false),
@@ -215,14 +223,14 @@ impl BodyHash {
                 Ok(true)
             }
             (None, HashPresence::Required, _) | (None, HashPresence::WithBody | HashPresence::AbsentIfEmpty, false) => {
-                Err(Reason::MissingClaim.into())
+                Err(missing(&self.claim.to_string()).into())
             }
         }
     }
 }
 
 impl UrlHash {
-    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Rejection> {
         let says = required_text(claims, &self.claim)?;
         let spellings = request.url.spellings(request.path_and_query(), &self.variants);
         Ok(spellings.iter().any(|url| self.hash.fits(url.as_bytes(), says, self.encoding)))
@@ -230,7 +238,7 @@ impl UrlHash {
 }
 
 impl UrlEquals {
-    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
+    fn fits(&self, claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Rejection> {
         let says = required_text(claims, &self.claim)?;
         Ok(self.spellings(request).iter().any(|url| url == says))
     }
@@ -244,14 +252,15 @@ impl UrlEquals {
 
 /// Whether the thumbprint in the token is that of this connection's client certificate, and the certificate is still
 /// trusted (RFC 8705 §3.1).
-fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Reason> {
-    let confirmation = claims.get("cnf").ok_or(Reason::MissingClaim)?.as_object().ok_or(Reason::MalformedToken)?;
-    let says = text(confirmation.get("x5t#S256").ok_or(Reason::MissingClaim)?)?;
+fn certificate_fits(claims: &Map<String, Value>, request: &RequestView<'_>, now: UnixTime) -> Result<bool, Rejection> {
+    let confirmation = claims.get("cnf").ok_or_else(|| missing("cnf"))?;
+    let confirmation = confirmation.as_object().ok_or_else(|| malformed("`cnf` is not an object"))?;
+    let says = text(confirmation.get("x5t#S256"), "cnf/x5t#S256")?;
     Ok(request.client.is_some_and(|client| client.certificate.thumbprint() == says && client.is_trusted(now)))
 }
 
-fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Reason> {
-    let says = text(claims.get("qsh").ok_or(Reason::MissingClaim)?)?;
+fn qsh_fits(claims: &Map<String, Value>, request: &RequestView<'_>) -> Result<bool, Rejection> {
+    let says = text(claims.get("qsh"), "qsh")?;
     Ok(BindingHash::Sha256.fits(canonical_request(request).as_bytes(), says, Encoding::Hex))
 }
 

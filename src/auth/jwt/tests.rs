@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::auth::keys::{Algorithm, KeySet};
+use crate::auth::SignatureCheck;
+use crate::auth::issuer::IssuerClaim;
+use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::testing::{
     AUDIENCE, ED25519, ISSUER, NOW, P256, RSA, Signer, b64, fixed, good_claims, hmac, key_set, now, pem, policy, with,
 };
@@ -23,7 +25,7 @@ fn issuer(name: &str, iss: &str, keys: Keys, algorithms: &[Algorithm]) -> Issuer
     Issuer {
         name: name.into(),
         preset: false,
-        iss: Some(iss.into()),
+        iss: IssuerClaim::Exact(iss.into()),
         algorithms: algorithms.to_vec(),
         keys,
         token_cache: Arc::default(),

@@ -54,9 +54,12 @@ impl fmt::Display for SkippedKey {
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// Not an object, or a member has the wrong type or encoding.
-    #[error("malformed")]
-    Malformed,
+    /// Not an object.
+    #[error("not an object")]
+    NotAnObject,
+    /// A member that is missing, or has the wrong type, encoding or length.
+    #[error("`{0}` is missing, or has the wrong type, encoding or length")]
+    Malformed(&'static str),
     /// A private or shared key in a set that any client can read.
     #[error("contains private members: any client that fetches it could sign")]
     Private,
@@ -70,7 +73,7 @@ pub enum Unusable {
     #[error("its algorithm is not allowed for the issuer, or does not match the key type")]
     Algorithm,
     /// An RSA key of unsafe size, or with an unsafe exponent.
-    #[error("an RSA key with fewer than 2048 or more than 8192 bits, or an unsafe exponent")]
+    #[error("an RSA key with fewer than 2048 or more than 8192 bits, an even modulus, or an unsafe exponent")]
     WeakRsa,
     /// The library rejects the key, in most cases because the point is not on the curve.
     #[error("not a valid public key")]

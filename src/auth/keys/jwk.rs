@@ -5,7 +5,9 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::GeneralPurpose;
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
 use x509_parser::prelude::FromDer;
@@ -23,6 +25,19 @@ const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// service.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// base64url as issuers publish it: padding and unused bits are ignored, as Go, Python and Node ignore them. A key is
+/// compared by its numbers, never by its text, so that it may have several spellings, unlike a token.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The values of `use` for verifying tokens: that of RFC 7517 §4.2, and that of a SPIFFE bundle (SPIFFE Trust Domain and
+/// Bundle §4.2.2).
+const FOR_SIGNATURES: &[&str] = &["sig", "jwt-svid"];
+
 /// A key's `kid` for messages, truncated to 64 characters.
 pub(super) fn kid(member: &Value) -> Option<String> {
     member.get("kid")?.as_str().map(|kid| kid.chars().take(64).collect())
@@ -30,42 +45,57 @@ pub(super) fn kid(member: &Value) -> Option<String> {
 
 /// Parses and validates one element of `keys`.
 pub(super) fn read(member: &Value, allowed: &[Algorithm]) -> Result<Key, Unusable> {
-    let jwk = member.as_object().ok_or(Unusable::Malformed)?;
-    if PRIVATE_MEMBERS.iter().any(|name| jwk.contains_key(*name)) {
+    let jwk = member.as_object().ok_or(Unusable::NotAnObject)?;
+    if PRIVATE_MEMBERS.iter().any(|name| present(jwk, name).is_some()) {
         return Err(Unusable::Private);
     }
     for_verifying(jwk)?;
     let material = Material::read(jwk)?;
     let algorithm = material.algorithm(text(jwk, "alg")?, allowed)?;
     let id = text(jwk, "kid")?.map_or(KeyId::Unnamed, |kid| KeyId::Named(kid.to_owned()));
-    material.key(id, algorithm)
+    let issuer = present(jwk, "issuer").and_then(Value::as_str).map(Into::into);
+    Ok(Key { issuer, ..material.key(id, algorithm)? })
 }
 
 /// Checks that `use` and `key_ops` permit verifying signatures (RFC 7517 §4.2, §4.3).
 fn for_verifying(jwk: &Map<String, Value>) -> Result<(), Unusable> {
-    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+    if text(jwk, "use")?.is_some_and(|purpose| !FOR_SIGNATURES.contains(&purpose)) {
         return Err(Unusable::NotForVerifying);
     }
-    match jwk.get("key_ops") {
+    match present(jwk, "key_ops") {
         None => Ok(()),
         Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => Ok(()),
         Some(Value::Array(_)) => Err(Unusable::NotForVerifying),
-        Some(_) => Err(Unusable::Malformed),
+        Some(_) => Err(Unusable::Malformed("key_ops")),
     }
+}
+
+/// A member with a value; serializers write `null` for an absent one.
+fn present<'j>(jwk: &'j Map<String, Value>, name: &str) -> Option<&'j Value> {
+    jwk.get(name).filter(|value| !value.is_null())
 }
 
 /// An optional member that must be a string.
-fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, Unusable> {
-    match jwk.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Unusable::Malformed),
-    }
+fn text<'j>(jwk: &'j Map<String, Value>, name: &'static str) -> Result<Option<&'j str>, Unusable> {
+    present(jwk, name).map(|value| value.as_str().ok_or(Unusable::Malformed(name))).transpose()
 }
 
-fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
-    let written = text(jwk, name)?.ok_or(Unusable::Malformed)?;
-    URL_SAFE_NO_PAD.decode(written).map_err(|_| Unusable::Malformed)
+fn bytes(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Unusable> {
+    let written = text(jwk, name)?.ok_or(Unusable::Malformed(name))?;
+    LENIENT.decode(written).map_err(|_| Unusable::Malformed(name))
+}
+
+/// The number without leading zero bytes, which Java's `BigInteger` writes before a number whose first bit is set.
+fn number(mut bytes: Vec<u8>) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.split_off(zeros)
+}
+
+/// The number in exactly `length` bytes; `None` if it is larger.
+fn fixed(bytes: Vec<u8>, length: usize) -> Option<Vec<u8>> {
+    let number = number(bytes);
+    let zeros = length.checked_sub(number.len())?;
+    Some([vec![0; zeros], number].concat())
 }
 
 /// A validated public key.
@@ -94,11 +124,11 @@ static CURVES: [Curve; 3] = [
 
 impl Material {
     fn read(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
-        match (text(jwk, "kty")?.ok_or(Unusable::Malformed)?, text(jwk, "crv")?) {
+        match (text(jwk, "kty")?.ok_or(Unusable::Malformed("kty"))?, text(jwk, "crv")?) {
             ("RSA", _) => Self::rsa(bytes(jwk, "n")?, bytes(jwk, "e")?),
             ("EC", Some(name)) => {
                 let curve = CURVES.iter().find(|curve| curve.name == name).ok_or(Unusable::UnsupportedType)?;
-                Self::ec(curve, &bytes(jwk, "x")?, &bytes(jwk, "y")?)
+                Self::ec(curve, bytes(jwk, "x")?, bytes(jwk, "y")?)
             }
             ("OKP", Some("Ed25519")) => Self::ed25519(&bytes(jwk, "x")?),
             ("oct", _) => Err(Unusable::Private),
@@ -107,12 +137,12 @@ impl Material {
     }
 
     fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Self, Unusable> {
-        // RFC 7518 §6.3.1.1: no leading zero octets, so that the first octet determines the size.
-        let leading = n.first().copied().filter(|first| *first != 0).ok_or(Unusable::Malformed)?.leading_zeros();
+        let (n, e) = (number(n), number(e));
+        let leading = n.first().map_or(0, |first| first.leading_zeros());
         let bits = n.len() * 8 - usize::try_from(leading).unwrap_or(0);
         // Odd, at least 3, at most 5 bytes (the library's limit). With exponent 1, any value is a valid signature.
         let odd = e.last().is_some_and(|last| last % 2 == 1);
-        let sane_exponent = odd && e.as_slice() != [1] && e.first() != Some(&0) && e.len() <= 5;
+        let sane_exponent = odd && e.as_slice() != [1] && e.len() <= 5;
         // An even modulus has the factor 2.
         let even = n.last().is_some_and(|last| last % 2 == 0);
         if even || !RSA_BITS.contains(&bits) || !sane_exponent {
@@ -121,17 +151,17 @@ impl Material {
         Ok(Self::Rsa { n, e })
     }
 
-    fn ec(curve: &'static Curve, x: &[u8], y: &[u8]) -> Result<Self, Unusable> {
-        // RFC 7518 §6.2.1.2: each coordinate has its full size.
-        if x.len() != curve.coordinate || y.len() != curve.coordinate {
-            return Err(Unusable::Malformed);
-        }
-        Ok(Self::Ec { curve, key: parse(curve.verification, &[&[4], x, y].concat())? })
+    /// RFC 7518 §6.2.1.2 requires the full size of a coordinate; some issuers write it without its leading zeros, or
+    /// with one more.
+    fn ec(curve: &'static Curve, x: Vec<u8>, y: Vec<u8>) -> Result<Self, Unusable> {
+        let x = fixed(x, curve.coordinate).ok_or(Unusable::Malformed("x"))?;
+        let y = fixed(y, curve.coordinate).ok_or(Unusable::Malformed("y"))?;
+        Ok(Self::Ec { curve, key: parse(curve.verification, &[&[4], x.as_slice(), &y].concat())? })
     }
 
     fn ed25519(x: &[u8]) -> Result<Self, Unusable> {
         if x.len() != 32 {
-            return Err(Unusable::Malformed);
+            return Err(Unusable::Malformed("x"));
         }
         if is_small_order(x) {
             return Err(Unusable::Invalid);
@@ -166,7 +196,7 @@ impl Material {
         };
         let digest = KeyDigest::of(key.as_ref());
         let verifier = Verifier::Public(key);
-        Ok(Key { id, algorithm, signature_length, verifier, secret: None, sender: None, digest })
+        Ok(Key { id, algorithm, signature_length, verifier, secret: None, sender: None, issuer: None, digest })
     }
 }
 
@@ -229,7 +259,7 @@ fn ec_from_point(point: &[u8], algorithm: Algorithm) -> Result<Material, KeySetE
     let curve = CURVES.iter().find(|curve| curve.algorithm == algorithm).ok_or(KeySetError::NotAPublicKey)?;
     let both = point.strip_prefix(&[4]).filter(|both| both.len() == 2 * curve.coordinate);
     let (x, y) = both.ok_or(KeySetError::NotAPublicKey)?.split_at(curve.coordinate);
-    Ok(Material::ec(curve, x, y)?)
+    Ok(Material::ec(curve, x.to_vec(), y.to_vec())?)
 }
 
 /// Parses PKCS#1: a sequence of modulus and exponent (RFC 8017 §A.1.1). The library parses the key as well, but does
@@ -237,10 +267,5 @@ fn ec_from_point(point: &[u8], algorithm: Algorithm) -> Result<Material, KeySetE
 fn rsa_from_pkcs1(der: &[u8]) -> Result<Material, KeySetError> {
     parse(&RSA_PKCS1_2048_8192_SHA256, der).map_err(|_| Unusable::WeakRsa)?;
     let (_, key) = RSAPublicKey::from_der(der).map_err(|_| KeySetError::NotAPublicKey)?;
-    Ok(Material::rsa(without_sign(key.modulus), without_sign(key.exponent))?)
-}
-
-/// Strips the zero byte that DER puts before a number whose first bit is set.
-fn without_sign(number: &[u8]) -> Vec<u8> {
-    number.iter().copied().skip_while(|byte| *byte == 0).collect()
+    Ok(Material::rsa(key.modulus.to_vec(), key.exponent.to_vec())?)
 }

@@ -20,10 +20,12 @@ pub struct Key {
     /// Length of a signature in bytes, which the algorithm or the modulus determines.
     pub(super) signature_length: usize,
     pub(super) verifier: Verifier,
-    /// Index among the shared secrets; `None` for a public key.
+    /// Index among the secrets of its scheme; `None` for a public key of an issuer.
     pub secret: Option<usize>,
     /// The sender to whom it belongs, if gateway.yaml names one.
     pub sender: Option<Arc<str>>,
+    /// The member `issuer` of its JWK, by which Microsoft limits a key to one tenant.
+    pub(in crate::auth) issuer: Option<Arc<str>>,
     /// The digest of the key material.
     pub digest: KeyDigest,
 }
@@ -43,7 +45,7 @@ pub(super) enum Verifier {
 pub(super) enum KeyId {
     /// A key with this `kid`.
     Named(String),
-    /// A key of a set without a `kid`: used only for tokens without `kid`.
+    /// A key of a set without a `kid`: used for tokens without `kid`, and for any token if the whole set is without.
     Unnamed,
     /// A key that was configured for the issuer: used for any `kid`.
     Pinned,
@@ -71,7 +73,17 @@ impl Key {
         let signature_length = algorithm.mac_length().ok_or(KeySetError::NotASharedSecret)?;
         let verifier = Verifier::Shared(DecodingKey::from_secret(secret));
         let digest = KeyDigest::of(secret);
-        Ok(Self { id: KeyId::Pinned, algorithm, signature_length, verifier, secret: Some(index), sender: None, digest })
+        let secret = Some(index);
+        Ok(Self {
+            id: KeyId::Pinned,
+            algorithm,
+            signature_length,
+            verifier,
+            secret,
+            sender: None,
+            issuer: None,
+            digest,
+        })
     }
 
     /// The key's `kid`, if it has one.
@@ -80,6 +92,11 @@ impl Key {
             KeyId::Named(name) => Some(name),
             KeyId::Unnamed | KeyId::Pinned => None,
         }
+    }
+
+    /// The algorithm.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Verifies the raw bytes of a signature over `message`.

@@ -10,6 +10,7 @@ use super::error::{KeySetError, MAX_KEYS, SkippedKey, Unusable};
 use super::jwk;
 use super::key::{Key, KeyId, Verifier};
 use crate::auth::json::parse_object;
+use crate::auth::quoted::quoted;
 use crate::reason::Reason;
 
 /// The keys of one issuer.
@@ -134,12 +135,14 @@ impl KeySet {
         self.keys.get(place)
     }
 
-    /// The candidate keys for a token, each with its index; never empty. That is the key with the token's `kid`, or,
-    /// for a token without `kid`, the only key for its algorithm; of pinned keys, all for its algorithm.
+    /// The candidate keys for a token, each with its index; never empty. That is the key with the token's `kid`, or, if
+    /// the token or the whole set is without `kid`, the only key for its algorithm; of pinned keys, all for its
+    /// algorithm. A key without `kid` among others with one serves no token with `kid`, which may be that of a newer key.
     ///
     /// # Errors
     /// `unknown_key`; `unsupported_algorithm` if the key with this `kid` is for another algorithm than the token's.
     pub fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<(usize, &Key)>, Reason> {
+        let kid = kid.filter(|_| !self.is_without_kids());
         let mut answering = self.keys.iter().enumerate().filter(|(_, key)| key.id.answers_to(kid)).peekable();
         if answering.peek().is_none() {
             return Err(Reason::UnknownKey);
@@ -153,6 +156,24 @@ impl KeySet {
             (count, _) if count == 1 || pinned => Ok(fitting),
             (_several, _) => Err(Reason::UnknownKey),
         }
+    }
+
+    /// Why [`Self::select`] finds no key for a token: the `kid` is unknown, or it is missing on one of both sides.
+    pub fn unknown_key(&self, kid: Option<&str>, algorithm: Algorithm) -> String {
+        let name = algorithm.name();
+        let fitting = self.keys.iter().filter(|key| key.algorithm == algorithm).count();
+        match kid {
+            _ if fitting == 0 => format!("no key of the issuer is for {name}"),
+            None => format!("the token has no kid, and {fitting} keys of the issuer are for {name}"),
+            Some(_) if self.is_without_kids() => {
+                format!("the token has a kid, and none of the {fitting} keys of the issuer for {name} has one")
+            }
+            Some(kid) => format!("no key of the issuer has the kid {}", quoted(kid)),
+        }
+    }
+
+    fn is_without_kids(&self) -> bool {
+        self.keys.iter().all(|key| key.id == KeyId::Unnamed)
     }
 }
 

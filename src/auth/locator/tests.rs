@@ -101,8 +101,7 @@ fn a_second_one_in_disguise_is_seen() {
 
 #[test]
 fn other_values_are_malformed() {
-    for value in ["Bearer", "bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"]
-    {
+    for value in ["Bearer", "bearer", "Bearer ", "Bearer a b", "Bearer a\tb", "Bearer \"a\"", "Bearer {}"] {
         assert_eq!(find(&bearer(), "/", &[("authorization", value)]), Err(Reason::MalformedCredential), "{value}");
     }
     for bytes in [&b"Bearer \xff"[..], b"Basic \xff", "Basic é".as_bytes()] {
@@ -111,12 +110,11 @@ fn other_values_are_malformed() {
     }
 }
 
+/// Entra and Keycloak write a claim for each group: the listener bounds all headers together.
 #[test]
-fn a_huge_one_is_not_looked_at() {
-    let value = format!("Bearer {}", "a".repeat(MAX_TOKEN + 1));
-    assert_eq!(find(&bearer(), "/", &[("authorization", &value)]), Err(Reason::TokenTooLarge));
-    let longest = value.strip_suffix('a').unwrap();
-    assert_eq!(find(&bearer(), "/", &[("authorization", longest)]).map(|token| token.len()), Ok(MAX_TOKEN));
+fn a_token_of_many_groups_is_read_whole() {
+    let value = format!("Bearer {}", "a".repeat(30_000));
+    assert_eq!(find(&bearer(), "/", &[("authorization", &value)]).map(|token| token.len()), Ok(30_000));
 }
 
 #[test]

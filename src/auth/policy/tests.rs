@@ -10,15 +10,19 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::San;
+use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
 use crate::auth::keys::{Algorithm, Keys, RemoteKeys, RemoteSource};
 use crate::auth::locator::Locator;
 use crate::auth::request::UrlBase;
 use crate::auth::revocation::{RevocationHandle, RevocationList};
-use crate::auth::secret::{Secret, SecretKey};
+use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
+use crate::auth::signature::{Component, Parse, SignaturePolicy};
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::auth::testing::{ED25519, ISSUER, fixed, good_claims, key_set, now, policy, signature, with};
 use crate::auth::{Rules, verify};
+
+mod alternatives;
 
 /// A policy for the static token `good` in this header; the secret has this index.
 fn header(name: &'static str, index: usize) -> Policy {
@@ -31,7 +35,7 @@ fn token(place: Locator, index: usize) -> Policy {
     Policy::Token(Box::new(StaticTokenPolicy {
         name: "static_token".into(),
         place,
-        secrets: vec![Secret::new(index, key)],
+        secrets: vec![Secret::new(index, key)].into(),
     }))
 }
 
@@ -44,7 +48,7 @@ fn jwt(keys: Keys) -> Policy {
     let issuer = Issuer {
         name: "acme".into(),
         preset: false,
-        iss: Some(ISSUER.into()),
+        iss: crate::auth::issuer::IssuerClaim::Exact(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
         token_cache: Arc::default(),
@@ -65,6 +69,7 @@ fn unknown() -> Keys {
         discovery: None,
         ca: None,
         pins: vec![],
+        access: crate::auth::keys::JwksAccess::default(),
         cache: None,
         algorithms: vec![Algorithm::EdDSA],
         refresh: day,
@@ -369,4 +374,47 @@ fn a_body_with_the_only_credential_must_be_json() {
     let any = || Policy::AnyOf(vec![header("x-a", 0), in_json()]);
     assert_eq!(decide(any(), &[("x-a", "good")], b"no JSON"), Ok(vec![0]));
     assert_eq!(decide(any(), &[], b"no JSON"), MISSING);
+}
+
+/// Standard Webhooks has one header for both of its algorithms: a list without a signature of one version is no
+/// credential of its alternative, and one with an invalid signature is.
+#[test]
+fn each_version_in_a_list_of_signatures_is_a_credential_of_its_own() {
+    use base64::Engine;
+    let versioned = |prefix: &str, algorithm, secret| {
+        Policy::Signature(Box::new(SignaturePolicy {
+            parse: Parse::List { separator: " ".into(), prefix: prefix.into() },
+            encoding: Encoding::Base64,
+            algorithm,
+            signed_payload: vec![Component::Body],
+            time: None,
+            key_id: None,
+            required_headers: Vec::new(),
+            secrets: vec![secret].into(),
+            ..signature()
+        }))
+    };
+    let hmac = SignatureAlgorithm::Hmac(Hash::Sha256);
+    let shared = || SecretKey::from_secret(Zeroizing::new(b"good".to_vec())).unwrap();
+    let public = SecretKey::from_public(&ED25519.spki(), SignatureAlgorithm::Ed25519).unwrap();
+    let any = Policy::AnyOf(vec![
+        versioned("v1,", hmac, Secret::new(0, shared())),
+        versioned("v1a,", SignatureAlgorithm::Ed25519, Secret::new(1, public)),
+    ]);
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let v1 = format!("v1,{}", encode(&shared().mac(hmac, &[(&b"body"[..]).into()]).unwrap()));
+    let v1a = format!("v1a,{}", encode(&ED25519.sign(Algorithm::EdDSA, b"body")));
+    let (forged_v1, forged_v1a) = (format!("v1,{}", encode(&[7; 32])), format!("v1a,{}", encode(&[7; 64])));
+    let outcome = |signatures: &[&str]| {
+        let evaluated = evaluate(&any, &[("x-sig", &signatures.join(" "))], Some(b"body"));
+        evaluated
+            .map(|grant| grant.each().flat_map(|one| one.secrets.clone()).collect())
+            .map_err(|error| error.reason().unwrap())
+    };
+    assert_eq!(outcome(&[&v1]), Ok(vec![0]));
+    assert_eq!(outcome(&[&v1a]), Ok(vec![1]));
+    assert_eq!(outcome(&[&v1a, &v1, &forged_v1]), Ok(vec![0, 1]));
+    let bad: Result<Vec<usize>, Reason> = Err(Reason::InvalidSignature);
+    assert_eq!((outcome(&[&v1, &forged_v1a]), outcome(&[&v1a, &forged_v1])), (bad.clone(), bad.clone()));
+    assert_eq!((outcome(&[&forged_v1]), outcome(&["v2,AAAA"])), (bad, MISSING));
 }

@@ -33,8 +33,14 @@ fn jwt(required: &[&str]) -> JwtPolicy {
 
 fn detached(time: Option<TimestampRule>) -> Policy {
     let (algorithms, keys) = (vec![Algorithm::EdDSA], fixed(KeySet::default()));
-    let issuer =
-        Issuer { name: "acme".into(), iss: None, preset: false, algorithms, keys, token_cache: Arc::default() };
+    let issuer = Issuer {
+        name: "acme".into(),
+        iss: crate::auth::issuer::IssuerClaim::Any,
+        preset: false,
+        algorithms,
+        keys,
+        token_cache: Arc::default(),
+    };
     let token = Locator::header_named(HeaderName::from_static("x-jws"));
     Policy::Detached(Box::new(DetachedPolicy { payload: Payload::Unencoded, token, issuer, time, replay_id: false }))
 }
@@ -122,6 +128,11 @@ fn a_signature_has_the_hash_or_a_signed_component() {
     assert_eq!(of_signature(signature(), None), Ok(Some(SignatureReplayId::Hash)));
     assert_eq!(of_signature(signature(), Some(&ReplayIdSource::Hash)), Ok(Some(SignatureReplayId::Hash)));
     assert_eq!(of_signature(SignaturePolicy { id: Some(id.clone()), ..signature() }, None), chosen());
+    // ClickUp's `spaceUpdated`: two events with one body.
+    let repeats = || SignaturePolicy { repeats: true, ..signature() };
+    assert_eq!(of_signature(repeats(), None), Err(NoReplayId::Repeats));
+    assert_eq!(of_signature(repeats(), Some(&ReplayIdSource::Hash)), Ok(Some(SignatureReplayId::Hash)));
+    assert_eq!(of_signature(SignaturePolicy { id: Some(id.clone()), ..repeats() }, None), chosen());
     assert_eq!(of_signature(signature(), Some(&ReplayIdSource::Component(id.clone()))), chosen());
     assert_eq!(of_signature(signature(), Some(&ReplayIdSource::Component(other))), Err(NoReplayId::Unsigned));
     assert_eq!(of_signature(signature(), Some(&ReplayIdSource::Claim(claim("jti")))), Err(NoReplayId::NoId));

@@ -19,7 +19,7 @@ fn route(keys: Keys, list: RevocationList) -> Rules {
     let mut policy = policy(vec![Issuer {
         name: "acme".into(),
         preset: false,
-        iss: Some(ISSUER.into()),
+        iss: crate::auth::issuer::IssuerClaim::Exact(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys,
         token_cache: Arc::default(),

@@ -24,7 +24,7 @@ fn jwt() -> Policy {
     Policy::Jwt(Box::new(policy(vec![Issuer {
         name: "acme".into(),
         preset: false,
-        iss: Some(ISSUER.into()),
+        iss: crate::auth::issuer::IssuerClaim::Exact(ISSUER.into()),
         algorithms: vec![Algorithm::EdDSA],
         keys: fixed(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA])),
         token_cache: Arc::default(),
@@ -149,7 +149,7 @@ fn the_headers_of_every_rule_are_known() {
     let token = StaticTokenPolicy {
         name: "static_token".into(),
         place: Locator::header_named(name("x-token")),
-        secrets: vec![secret()],
+        secrets: vec![secret()].into(),
     };
     let policy = Policy::AllOf(vec![
         Policy::AnyOf(vec![jwt(), Policy::Token(Box::new(token))]),

@@ -7,7 +7,7 @@ use http::HeaderName;
 use serde_json::Value as Json;
 
 use super::parse::Value;
-use crate::auth::encoding::Encoding;
+use crate::auth::encoding::{Encoding, crc32};
 use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
@@ -42,6 +42,8 @@ pub enum Component {
     Body,
     /// `body.sha256.…`: the body's SHA-256.
     BodyHash(Digest),
+    /// `body.crc32`: the body's CRC-32 in decimal. An attacker can give any body any CRC: the body is not covered.
+    BodyCrc32,
     /// `method`: the request method.
     Method,
     /// `url`: the public URL with its query.
@@ -56,13 +58,18 @@ pub enum Component {
     QueryPairs,
     /// `form.sorted`: name and value of each form field, decoded, sorted, without duplicates.
     FormSorted,
-    /// `header:NAME`, `json:/pointer` or `form:FIELD`: the value there; `header?:NAME` or `json?:/pointer` if it may be
-    /// absent.
+    /// `header:NAME`, `query:NAME`, `json:/pointer` or `form:FIELD`: the value there; `header?:NAME`, `query?:NAME` or
+    /// `json?:/pointer` if it may be absent.
     Located(Locator, Presence),
+    /// `query.lower:NAME`: the value of a query parameter in lower case (Mercado Pago's rule for ids).
+    QueryLower(String),
     /// `part:KEY`: a part of the signature's value.
     Part(String),
     /// `headers:KEY`: the values of the headers that this part lists.
     ListedHeaders(String),
+    /// `listed:HEADER,NAME,…`: the headers that this header lists, itself and each of these names among them, as
+    /// `name:value`, joined by `;` (Contentful's rule).
+    ListedBy(HeaderName, Vec<HeaderName>),
     /// `secret`: the shared secret.
     Secret,
 }
@@ -148,6 +155,7 @@ impl Component {
             "body.sha256.hex" => Self::BodyHash(Digest::Written(Encoding::Hex)),
             "body.sha256.base64" => Self::BodyHash(Digest::Written(Encoding::Base64)),
             "body.sha256.base64url" => Self::BodyHash(Digest::Written(Encoding::Base64Url)),
+            "body.crc32" => Self::BodyCrc32,
             "method" => Self::Method,
             "url" => Self::Url,
             "url.decoded" => Self::UrlDecoded,
@@ -165,10 +173,17 @@ impl Component {
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty())?;
         Some(match kind {
             "literal" => Self::Text(name.to_owned()),
-            "header" | "json" | "form" => Self::Located(Locator::parse(kind, name)?, Presence::Required),
-            "header?" | "json?" => Self::Located(Locator::parse(kind.trim_end_matches('?'), name)?, Presence::Optional),
+            "header" | "query" | "json" | "form" => Self::Located(Locator::parse(kind, name)?, Presence::Required),
+            "header?" | "query?" | "json?" => {
+                Self::Located(Locator::parse(kind.trim_end_matches('?'), name)?, Presence::Optional)
+            }
+            "query.lower" => Self::QueryLower(name.to_owned()),
             "part" => Self::Part(name.to_owned()),
             "headers" => Self::ListedHeaders(name.to_owned()),
+            "listed" => {
+                let mut names = name.split(',').map(|name| name.trim().parse().ok());
+                Self::ListedBy(names.next()??, names.collect::<Option<_>>()?)
+            }
             _ => return None,
         })
     }
@@ -183,6 +198,7 @@ impl Component {
         Ok(match self {
             Self::Body => Cow::Borrowed(request.body()?),
             Self::BodyHash(digest) => Cow::Owned(digest.of(request.body()?)),
+            Self::BodyCrc32 => Cow::Owned(crc32(request.body()?).to_string().into_bytes()),
             Self::Url => Cow::Borrowed(ways.url.url.as_bytes()),
             Self::UrlDecoded => Cow::Owned(decoded(&ways.url.url).into_bytes()),
             Self::Path => Cow::Borrowed(ways.url.path.as_bytes()),
@@ -194,8 +210,10 @@ impl Component {
             | Self::QueryPairs
             | Self::FormSorted
             | Self::Located(..)
+            | Self::QueryLower(_)
             | Self::Part(_)
-            | Self::ListedHeaders(_) => bytes_of(self.text(request, value)?),
+            | Self::ListedHeaders(_)
+            | Self::ListedBy(..) => bytes_of(self.text(request, value)?),
         })
     }
 
@@ -226,9 +244,17 @@ impl Component {
                     None => Err(missing()),
                 }
             }
+            Self::QueryLower(name) => Ok(Cow::Owned(request.query(name)?.ok_or_else(missing)?.to_ascii_lowercase())),
             Self::Part(key) => part(value, key).map(Cow::Borrowed),
             Self::ListedHeaders(key) => listed(request, part(value, key)?).map(Cow::Owned),
-            Self::Body | Self::BodyHash(_) | Self::Url | Self::UrlDecoded | Self::Path | Self::Secret => Err(missing()),
+            Self::ListedBy(list, names) => listed_by(request, list, names).map(Cow::Owned),
+            Self::Body
+            | Self::BodyHash(_)
+            | Self::BodyCrc32
+            | Self::Url
+            | Self::UrlDecoded
+            | Self::Path
+            | Self::Secret => Err(missing()),
         }
     }
 
@@ -247,11 +273,16 @@ impl Component {
 
     /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
-        self.is_whole_body() || matches!(self, Self::Located(locator, _) if locator.is_in_body())
+        let in_body = matches!(self, Self::Located(locator, _) if locator.is_in_body());
+        in_body || self.is_whole_body() || *self == Self::BodyCrc32
     }
 
-    pub(super) fn header(&self) -> Option<&HeaderName> {
-        if let Self::Located(locator, _) = self { locator.header() } else { None }
+    /// The headers that it always reads.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let one = if let Self::Located(locator, _) = self { locator.header() } else { None };
+        let (list, names) =
+            if let Self::ListedBy(list, names) = self { (Some(list), &**names) } else { (None, &[][..]) };
+        one.into_iter().chain(list).chain(names)
     }
 
     /// Whether a signature over `components` covers this component as well, so that an attacker cannot change it.
@@ -261,8 +292,14 @@ impl Component {
             if let Self::Located(signed, _) = component {
                 return signed == locator;
             }
-            // `form.sorted` has no separators: bytes could be moved from one field to another.
-            locator.is_in_body() && matches!(component, Self::Body | Self::BodyHash(_))
+            // `form.sorted` and `query.pairs` have no separators: bytes could be moved from one value to another.
+            match locator {
+                Locator::Header { name, .. } => component.headers().any(|signed| signed == name),
+                Locator::Query(_) => matches!(component, Self::Url | Self::Path | Self::QuerySorted),
+                Locator::Form(_) | Locator::Json(_) | Locator::Body | Locator::Cookie(_) | Locator::Claim(_) => {
+                    locator.is_in_body() && matches!(component, Self::Body | Self::BodyHash(_))
+                }
+            }
         })
     }
 }
@@ -328,14 +365,35 @@ fn listed(request: &RequestView<'_>, names: &str) -> Result<String, VerifyError>
     Ok(values?.join("."))
 }
 
+fn listed_by(request: &RequestView<'_>, list: &HeaderName, names: &[HeaderName]) -> Result<String, VerifyError> {
+    let listed = request.header(list)?.ok_or(Reason::MissingSignedComponent)?;
+    let listed: Vec<HeaderName> = listed
+        .split(',')
+        .take(MAX_LISTED + 1)
+        .map(|name| name.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| Reason::InvalidSignature)?;
+    // An attacker could change what the sender did not list, and the list itself.
+    if listed.len() > MAX_LISTED || !std::iter::once(list).chain(names).all(|name| listed.contains(name)) {
+        return Err(Reason::InvalidSignature.into());
+    }
+    let pairs = listed.iter().map(|name| {
+        let value = request.header(name)?.ok_or(Reason::MissingSignedComponent)?;
+        Ok(format!("{name}:{}", value.trim()))
+    });
+    Ok(pairs.collect::<Result<Vec<String>, Reason>>()?.join(";"))
+}
+
 /// Text, and JSON strings, integers and booleans as a sender's code prints them; `None` for other JSON values, which
 /// have several spellings.
 fn text_of(value: LocatedValue<'_>) -> Option<Cow<'_, str>> {
     match value {
         LocatedValue::Text(text) => Some(text),
-        LocatedValue::Json(Json::String(text)) => Some(Cow::Borrowed(text)),
-        LocatedValue::Json(Json::Bool(truth)) => Some(Cow::Owned(truth.to_string())),
-        LocatedValue::Json(Json::Number(number)) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
-        LocatedValue::Json(Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_)) => None,
+        LocatedValue::Json(value) => match value.into_owned() {
+            Json::String(text) => Some(Cow::Owned(text)),
+            Json::Bool(truth) => Some(Cow::Owned(truth.to_string())),
+            Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+            Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_) => None,
+        },
     }
 }

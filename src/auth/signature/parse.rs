@@ -40,6 +40,13 @@ pub enum Parse {
         /// Separator between several such values; `None` if there is only one.
         list: Option<String>,
     },
+    /// A list of fields; all from `index` on are signatures, those before it are parts.
+    Rest {
+        /// Separator between fields.
+        separator: String,
+        /// Index of the first signature, from 0.
+        index: usize,
+    },
 }
 
 /// A parsed signature value: its signatures and its parts.
@@ -56,6 +63,11 @@ enum PartKey<'a> {
 }
 
 impl Parse {
+    /// The prefix that tells the signatures of this scheme from others in a list.
+    pub fn list_prefix(&self) -> Option<&str> {
+        if let Self::List { prefix, .. } = self { Some(prefix) } else { None }
+    }
+
     /// Parses a value. Returns several values, each with its own parts, only for [`Self::Split`] with `list`. Returns
     /// none if the value has another format, or too many pairs or signatures.
     pub fn read<'a>(&self, value: &'a str) -> Vec<Value<'a>> {
@@ -72,6 +84,14 @@ impl Parse {
             Self::Split { separator, index, list: Some(list) } => {
                 let items = value.split(&**list).map(str::trim).take(MAX_SIGNATURES);
                 return items.filter_map(|item| read_split(item, separator, *index)).collect();
+            }
+            Self::Rest { separator, index } => {
+                let fields = value.split(&**separator).take(MAX_PARTS).enumerate();
+                let (parts, signatures): (Vec<_>, Vec<_>) = fields.partition(|(at, _)| at < index);
+                Some(Value {
+                    signatures: signatures.into_iter().map(|(_, signature)| signature).collect(),
+                    parts: parts.into_iter().map(|(at, field)| (PartKey::Index(at), field)).collect(),
+                })
             }
         };
         let sane = |value: &Value<'_>| !value.signatures.is_empty() && value.signatures.len() <= MAX_SIGNATURES;

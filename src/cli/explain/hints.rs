@@ -2,26 +2,31 @@
 //! change that makes it pass is the cause.
 
 mod bodies;
+mod message_signature;
+mod tokens;
 
 use std::time::Duration;
 
-use super::message::Captured;
-use super::trial::Trial;
+use http::header::CONTENT_TYPE;
+
+use super::trial::{Trial, passes};
 use crate::auth::encoding::Encoding;
-use crate::auth::explanation::Explanation;
+use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::secret::{Secret, SecretKey};
-use crate::auth::signature::SignaturePolicy;
+use crate::auth::signature::{Component, Parse, SignaturePolicy};
 use crate::auth::time::TimestampUnit;
 use crate::auth::{Policy, Reason, Rules};
 use crate::clock::UnixTime;
 use crate::config::file::SecretEncoding;
-use crate::config::values::decode_secret;
+use crate::config::values::{cleaned_secret, decode_secret};
 use crate::config::{Config, presets};
-use crate::route::Route;
 
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
+
+/// Number of prefixes that are tried: a value has at most a few separators before its signature.
+const MAX_PREFIXES: usize = 8;
 
 /// Reasons for which another body, URL, secret or encoding is tried.
 const OF_CONTENT: &[Reason] = &[
@@ -48,18 +53,26 @@ const OF_TIME: &[Reason] = &[
 
 /// The probable causes of a rejection for this reason.
 pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<String> {
-    let mut hints = Vec::new();
+    let mut hints: Vec<String> = of_multipart(trial).into_iter().collect();
     if OF_CONTENT.contains(&reason) {
         hints.extend(of_body(trial));
         hints.extend(of_url(trial));
         hints.extend(of_secrets(config, trial));
         hints.extend(of_encoding(trial));
+        hints.extend(of_prefix(trial));
     }
     if OF_TIME.contains(&reason) {
         hints.extend(of_unit(trial));
         hints.extend(of_clock(trial));
     }
-    if reason == Reason::MissingCredential {
+    hints.extend(tokens::find(trial, reason));
+    if hints.is_empty() {
+        hints.extend(message_signature::find(trial, reason));
+    }
+    if hints.is_empty() && OF_CONTENT.contains(&reason) {
+        hints.extend(of_unknown_url(trial));
+    }
+    if hints.is_empty() && reason == Reason::MissingCredential {
         hints.extend(of_senders(trial));
     }
     if hints.is_empty() {
@@ -68,11 +81,21 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<St
     hints
 }
 
-/// Whether the request passes after `change` of the rules, the headers, the body or the time.
-fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
-    let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
-    change(&mut route, &mut captured, &mut now);
-    Trial { route: &route, captured, now }.verdict(&mut Explanation::off()).is_ok()
+/// A form is read in one of its two encodings.
+fn of_multipart(trial: &Trial<'_>) -> Option<String> {
+    let value = trial.captured.head.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
+    let is_in_form = |locator: &Locator| matches!(locator, Locator::Form(_));
+    let in_form = |component: &Component| {
+        let located = matches!(component, Component::Located(locator, _) if is_in_form(locator));
+        located || *component == Component::FormSorted
+    };
+    let reads = trial.route.rules.policy.leaves().into_iter().any(|leaf| {
+        let signs = matches!(leaf, Policy::Signature(policy) if policy.signed_payload.iter().any(in_form));
+        signs || leaf.places().iter().any(is_in_form)
+    });
+    (reads && value.starts_with("multipart/")).then(|| {
+        "the body is multipart/form-data, which is not read: only application/x-www-form-urlencoded is".to_owned()
+    })
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
@@ -84,13 +107,23 @@ fn of_body(trial: &Trial<'_>) -> Option<String> {
 fn of_url(trial: &Trial<'_>) -> Option<String> {
     let authority = trial.captured.host();
     let bare = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    let forwarded = trial.captured.head.headers.get("x-forwarded-host").and_then(|value| value.to_str().ok());
-    let hosts = [Some(authority), Some(bare), forwarded];
+    // The headers of a proxy in front: of several values, the first is that of the client.
+    let header = |name: &str| {
+        let value = trial.captured.head.headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+    };
+    let configured = trial.route.public_url.as_ref();
+    let hosts = [Some(authority), Some(bare), header("x-forwarded-host"), configured.map(|url| url.authority.as_str())];
+    let schemes = [Some("https"), Some("http"), header("x-forwarded-proto")];
+    let prefixes = [Some(""), header("x-forwarded-prefix"), configured.map(|url| url.prefix.as_str())];
     for host in hosts.into_iter().flatten() {
-        for scheme in ["https", "http"] {
-            let url = PublicUrl { scheme: scheme.to_owned(), authority: host.to_owned(), prefix: String::new() };
-            if passes(trial, |route, _, _| route.public_url = Some(url)) {
-                return Some(format!("the sender signs another URL: set public_url to {scheme}://{host}"));
+        for scheme in schemes.into_iter().flatten() {
+            for prefix in prefixes.into_iter().flatten().map(|prefix| prefix.trim_end_matches('/')) {
+                let url =
+                    PublicUrl { scheme: scheme.to_owned(), authority: host.to_owned(), prefix: prefix.to_owned() };
+                if passes(trial, |route, _, _| route.public_url = Some(url)) {
+                    return Some(format!("the sender signs another URL: set public_url to {scheme}://{host}{prefix}"));
+                }
             }
         }
     }
@@ -100,6 +133,49 @@ fn of_url(trial: &Trial<'_>) -> Option<String> {
     slashed.then(|| "the sender signs the URL with another port or trailing slash: see url_variants".to_owned())
 }
 
+/// Where the URL is signed, the one of the sender may be any other: it is not in the request.
+fn of_unknown_url(trial: &Trial<'_>) -> Option<String> {
+    let policy = &trial.route.rules.policy;
+    let signs = policy.leaves().iter().any(|leaf| matches!(leaf, Policy::Signature(policy) if policy.signs_url()));
+    let base = if trial.route.public_url.is_some() { "public_url" } else { "the Host header, without public_url," };
+    signs.then(|| {
+        format!(
+            "the sender signs the URL that is registered in its console, and {base} is a guess at it: no host or path \
+             other than those in this request was tried; set public_url to the registered URL"
+        )
+    })
+}
+
+/// Finds a signature after a prefix that is not configured, such as `sha256=`, or without one that is.
+fn of_prefix(trial: &Trial<'_>) -> Option<String> {
+    let view = trial.view();
+    let mut prefixes = Vec::new();
+    for place in trial.route.rules.policy.leaves().into_iter().flat_map(Policy::places) {
+        let value = place.find(&view).ok().flatten().and_then(LocatedValue::into_text).unwrap_or_default().into_owned();
+        let ends = value.match_indices(['=', ':', ',', ' ']).map(|(at, _)| at + 1);
+        prefixes.extend(ends.take(MAX_PREFIXES).filter_map(|end| value.get(..end).map(str::to_owned)));
+    }
+    let encodings = [Encoding::Hex, Encoding::HexUpper, Encoding::Base64, Encoding::Base64Url];
+    let with = |parse: &Parse, encoding: Option<Encoding>| {
+        passes(trial, |route, _, _| {
+            each_signature(&mut route.rules, |policy| {
+                policy.parse = parse.clone();
+                policy.encoding = encoding.unwrap_or(policy.encoding);
+            });
+        })
+    };
+    if with(&Parse::Raw, None) {
+        return Some("the signature has no prefix and no parts: remove `parse`".to_owned());
+    }
+    for prefix in prefixes {
+        let parse = Parse::Prefix(prefix.clone());
+        if std::iter::once(None).chain(encodings.map(Some)).any(|encoding| with(&parse, encoding)) {
+            return Some(format!("the signature follows a prefix: set parse: {{ prefix: {prefix:?} }}"));
+        }
+    }
+    None
+}
+
 fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
     fn walk(policy: &mut Policy, change: &mut impl FnMut(&mut SignaturePolicy)) {
         match policy {
@@ -107,17 +183,21 @@ fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy
             Policy::AllOf(policies) | Policy::AnyOf(policies) => {
                 policies.iter_mut().for_each(|policy| walk(policy, change));
             }
-            Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {
-            }
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::MessageSignature(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::Public => {}
         }
     }
     walk(&mut rules.policy, &mut change);
 }
 
-fn secrets_of(rules: &Rules) -> Vec<Secret> {
+fn secrets_of(rules: &Rules, tenant: Option<&str>) -> Vec<Secret> {
     let leaves = rules.policy.leaves().into_iter();
     leaves
-        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.clone()) } else { None })
+        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.of(tenant)) } else { None })
         .flatten()
         .collect()
 }
@@ -128,11 +208,11 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         passes(trial, |route, _, _| {
             each_signature(&mut route.rules, |policy| {
                 policy.key_id = None;
-                policy.secrets = vec![Secret::new(0, key.clone())];
+                policy.secrets = vec![Secret::new(0, key.clone())].into();
             });
         })
     };
-    for secret in secrets_of(&trial.route.rules) {
+    for secret in secrets_of(&trial.route.rules, trial.tenant.as_deref()) {
         let raw = secret.key.shared().unwrap_or_default();
         for (encoding, name) in
             [(SecretEncoding::Hex, "hex"), (SecretEncoding::Base64, "base64"), (SecretEncoding::Whsec, "whsec")]
@@ -144,6 +224,12 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         }
         let as_text = "the sender uses the secret as text: set `encoding: utf8`";
         let with_newline = String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned();
+        let cleaned = cleaned_secret(raw).and_then(|text| SecretKey::from_secret(text.to_vec().into()).ok());
+        if cleaned.is_some_and(|key| with(&key)) {
+            let hint =
+                "the secret's file has a byte order mark, quotes, spaces or empty lines around the secret: remove them";
+            return Some(hint.to_owned());
+        }
         for (text, hint) in [
             (Encoding::Hex.encode(raw), as_text),
             (Encoding::Base64.encode(raw), as_text),
@@ -156,7 +242,7 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
         }
     }
     let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
-    let found = others.into_iter().find(|route| secrets_of(&route.rules).iter().any(|secret| with(&secret.key)));
+    let found = others.into_iter().find(|route| secrets_of(&route.rules, None).iter().any(|secret| with(&secret.key)));
     found.map(|route| {
         format!(
             "it is signed with a secret of the route {}: a previous secret, or that of another endpoint",
@@ -166,8 +252,13 @@ fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
 }
 
 fn of_encoding(trial: &Trial<'_>) -> Option<String> {
-    let encodings =
-        [(Encoding::Hex, "hex"), (Encoding::Base64, "base64"), (Encoding::Base64Url, "base64url without padding")];
+    let encodings = [
+        (Encoding::Hex, "hex in lower case (hex)"),
+        (Encoding::HexUpper, "hex in capitals (hex_upper)"),
+        (Encoding::Base64, "base64"),
+        (Encoding::Base64Url, "base64url without padding"),
+        (Encoding::Base64OfHex, "base64 of the text in hex (base64_of_hex)"),
+    ];
     let found = encodings.into_iter().find(|(encoding, _)| {
         passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
     });

@@ -2,8 +2,9 @@
 
 use super::message::Captured;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::{Reason, RequestView, VerifyError, verify_explained};
+use crate::auth::{Grant, Reason, RequestView, VerifyError, verify_explained};
 use crate::clock::UnixTime;
+use crate::route::filter::FilterRule;
 use crate::route::{ChallengeStage, Route};
 
 /// A captured request, with the route and the time to evaluate it by.
@@ -11,20 +12,48 @@ pub(super) struct Trial<'a> {
     pub(super) route: &'a Route,
     pub(super) captured: Captured,
     pub(super) now: UnixTime,
+    /// The tenant that the path names.
+    pub(super) tenant: Option<String>,
+}
+
+/// Whether the request passes after `change` of the rules, the headers, the body or the time.
+pub(super) fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Captured, &mut UnixTime)) -> bool {
+    let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
+    change(&mut route, &mut captured, &mut now);
+    let tenant = trial.tenant.clone();
+    Trial { route: &route, captured, now, tenant }.verdict(&mut Explanation::off()).is_ok()
 }
 
 impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
-        RequestView::new(&self.captured.head, self.route.url_base(self.captured.host())).with_body(&self.captured.body)
+        let view = RequestView::new(&self.captured.head, self.route.url_base(self.captured.host()));
+        view.with_body(&self.captured.body).with_tenant(self.tenant.as_deref())
     }
 
-    pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<(), Reason> {
+    pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<Grant, Reason> {
         match verify_explained(&self.route.rules, &self.view(), self.now, explanation) {
-            Ok(_) => Ok(()),
+            Ok(grant) => Ok(grant),
             Err(VerifyError::Rejected(rejection)) => Err(rejection.reason),
             // This cannot happen: the view has the body.
             Err(VerifyError::NeedsBody) => Err(Reason::MalformedCredential),
         }
+    }
+
+    /// The rules of the filter that match, to the first one that is enforced.
+    pub(super) fn filtered(&self, grant: &Grant) -> Vec<&FilterRule> {
+        let mut matching = Vec::new();
+        for rule in self.route.filter.iter().filter(|rule| rule.matches(&self.view(), grant.claims())) {
+            matching.push(rule);
+            if !self.only_observes(rule) {
+                break;
+            }
+        }
+        matching
+    }
+
+    /// Whether a match of the rule is only logged and counted.
+    pub(super) fn only_observes(&self, rule: &FilterRule) -> bool {
+        rule.observes || self.route.observes(self.now)
     }
 
     pub(super) fn answer(&self, stage: ChallengeStage) -> Option<Note> {

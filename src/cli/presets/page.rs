@@ -3,7 +3,7 @@
 
 use crate::auth::jwt::binding::HashPresence;
 use crate::auth::locator::Locator;
-use crate::config::file::preset::{ChallengeYaml, PresetParameterYaml, PresetYaml};
+use crate::config::file::preset::{ChallengeYaml, EvidenceKind, PresetParameterYaml, PresetYaml};
 use crate::config::file::signature::{SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml};
 use crate::config::file::{BodyHashYaml, JwtYaml, PlaceKey, TimeClaimYaml, TokenYaml};
 use crate::config::presets;
@@ -21,8 +21,12 @@ a preset in full, with its sources and peculiarities.
 - *Time*: the signed timestamp or the claim that limits the age of a request. Without one, a copied request never expires.
 - *Replay id*: the signed value that distinguishes deliveries, used by [`replay_protection`](configuration/replay-protection.md).
   *hash*: there is no such value, and a hash of the signed content is used. *none*: several deliveries may carry the same
-  credential, so that the upstream must recognise duplicates by an id in the payload.
+  credential or two events the same signed content, so that the upstream must recognise duplicates by an id in the payload.
 - *Challenge*: an endpoint verification challenge that hookgate can answer, [if enabled](configuration/authentication.md#routes.auth.challenge).
+- *Evidence*: what shows that the preset verifies the provider's own requests. *sdk*: a signed request from the tests of the
+  provider's SDK, or one that the SDK signed or verified. *documents*: a signed request in the provider's documents. *receivers*:
+  two public receivers that were written independently agree. *self*: only requests that this project signed by the documents;
+  `check` warns of it.
 - *Left unsigned*: the parts that an attacker who has copied a request can change. The upstream must not rely on them.
 
 ";
@@ -34,7 +38,6 @@ const NOT_HERE: &str = "
 These providers need code of their own, and a partial verification would be none. The upstream must verify their requests.
 
 - Amazon SNS and PayPal: the request contains the URL of the certificate that signed it.
-- Contentful: each request lists the headers that are signed.
 - Microsoft Bot Framework, Google Chat with a project number, OpenID Connect back-channel logout: their claim rules are not
   documented in a source that was read, or are about claims that must be absent.
 - Microsoft Graph notifications with resource data: the payload is encrypted.
@@ -45,7 +48,8 @@ These providers need code of their own, and a partial verification would be none
 
 /// The page docs/reference/presets.md.
 pub fn markdown() -> String {
-    let columns = ["preset", "provider", "signed by", "time", "replay id", "challenge", "left unsigned", "retries"];
+    let columns =
+        ["preset", "provider", "signed by", "time", "replay id", "challenge", "evidence", "left unsigned", "retries"];
     let mut page = INTRODUCTION.to_owned();
     page.push_str(&row(&columns.map(str::to_owned)));
     page.push_str(&row(&columns.map(|_| "---".to_owned())));
@@ -66,7 +70,7 @@ fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn cells(name: &str, preset: &PresetYaml) -> [String; 8] {
+fn cells(name: &str, preset: &PresetYaml) -> [String; 9] {
     [
         format!("[{name}](#{name})"),
         preset.title.clone(),
@@ -74,9 +78,19 @@ fn cells(name: &str, preset: &PresetYaml) -> [String; 8] {
         time(preset),
         replay_id(preset),
         or(challenges(preset), "no"),
+        evidence(preset).to_owned(),
         preset.unsigned.clone(),
         preset.retries.clone(),
     ]
+}
+
+fn evidence(preset: &PresetYaml) -> &'static str {
+    match preset.evidence() {
+        EvidenceKind::Sdk => "sdk",
+        EvidenceKind::Documents => "documents",
+        EvidenceKind::Receivers => "receivers",
+        EvidenceKind::Own => "self",
+    }
 }
 
 fn or(text: String, otherwise: &str) -> String {
@@ -113,6 +127,7 @@ const fn algorithm(file: SignatureAlgorithmYaml) -> &'static str {
         SignatureAlgorithmYaml::Ed25519 => "Ed25519",
         SignatureAlgorithmYaml::EcdsaP256 => "ECDSA P-256",
         SignatureAlgorithmYaml::RsaSha256 => "RSA-SHA256",
+        SignatureAlgorithmYaml::RsaSha512 => "RSA-SHA512",
     }
 }
 
@@ -166,7 +181,8 @@ fn claimed_time(file: &TimeClaimYaml) -> String {
 /// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
 fn replay_id(preset: &PresetYaml) -> String {
     if let Some(signature) = preset.signature.value() {
-        return signature.id.value().map_or_else(|| "hash".to_owned(), |id| format!("`{}`", id.text));
+        let hash = if preset.repeats.is_some() { "none" } else { "hash" };
+        return signature.id.value().map_or_else(|| hash.to_owned(), |id| format!("`{}`", id.text));
     }
     let Some(jwt) = preset.jwt.value() else { return "none".to_owned() };
     let has_id = jwt.required_claims.iter().any(|name| name == "jti");
@@ -264,8 +280,13 @@ fn notes(preset: &PresetYaml) -> Vec<String> {
                the provider.";
     let size = |size: &String| format!("Bodies of up to {size}: raise `limits.max_body_size`.");
     let url = signs_url(preset).then(|| url.to_owned());
+    let aliases = (!preset.aliases.is_empty()).then(|| format!("Other names: `{}`", preset.aliases.join("`, `")));
+    let repeats = preset.repeats.as_ref().map(|why| format!("No replay id: {why}."));
+    let evidence = preset.evidence.as_ref().filter(|evidence| !evidence.source.is_empty());
+    let evidence = evidence.map(|evidence| format!("Evidence: {}", evidence.source.join(", ")));
     let sources = format!("Sources: {}", preset.source.join(", "));
-    url.into_iter().chain(preset.largest_body.iter().map(size)).chain([sources]).collect()
+    let sources = std::iter::once(sources).chain(evidence);
+    aliases.into_iter().chain(url).chain(preset.largest_body.iter().map(size)).chain(repeats).chain(sources).collect()
 }
 
 fn signs_url(preset: &PresetYaml) -> bool {

@@ -39,7 +39,12 @@ impl Draft {
 
     /// The request as the verification sees it.
     pub(super) fn view<'a>(&'a self, head: &'a Parts, route: &'a Route) -> RequestView<'a> {
-        RequestView::new(head, route.url_base(&self.host)).with_body(&self.body)
+        RequestView::new(head, route.url_base(&self.host)).with_body(&self.body).with_tenant(self.tenant(route))
+    }
+
+    /// The tenant that the path names.
+    pub(super) fn tenant(&self, route: &Route) -> Option<&str> {
+        route.matches.tenant(self.target.split('?').next().unwrap_or_default())
     }
 
     pub(super) fn has_header(&self, name: &HeaderName) -> bool {
@@ -148,6 +153,7 @@ pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
     match test {
         ClaimTest::Equals(value) => Some(value.clone()),
         ClaimTest::OneOf(values) => values.first().cloned(),
+        ClaimTest::ContainsAny(values) => values.first().map(|value| json!([value])),
         ClaimTest::Contains(value) => Some(json!([value])),
         ClaimTest::Prefix(prefix) => Some(prefix.clone().into()),
         ClaimTest::Exists(true) => Some("development".into()),

@@ -54,7 +54,7 @@ fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value
         Audience::Any => None,
     };
     let mut claims = json!({
-        "iss": issuer.iss, "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
+        "iss": issuer.iss.example(), "sub": issuer.iss.example_subject(), "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
         "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {
@@ -83,7 +83,8 @@ fn as_pointer(name: &str) -> String {
 fn time_claim(time: &TimestampRule, now: u64) -> Option<(&Pointer, Value)> {
     let Locator::Claim(pointer) = &time.source else { return None };
     let text = time.unit.write(now);
-    let value = if time.unit == TimestampUnit::Rfc3339 { text.into() } else { json!(text.parse::<u64>().ok()?) };
+    let is_text = matches!(time.unit, TimestampUnit::Rfc3339 | TimestampUnit::Utc);
+    let value = if is_text { text.into() } else { json!(text.parse::<u64>().ok()?) };
     Some((pointer, value))
 }
 
@@ -152,7 +153,7 @@ pub(super) fn add_detached(policy: &DetachedPolicy, draft: &mut Draft, keys: &Ke
 }
 
 impl Keyring {
-    fn algorithm(&self, issuer: &Issuer) -> anyhow::Result<Algorithm> {
+    pub(super) fn algorithm(&self, issuer: &Issuer) -> anyhow::Result<Algorithm> {
         let first = issuer.algorithms.first().copied().context("the issuer has no algorithm")?;
         // Of several algorithms, the one that fits the key.
         let fits = |algorithm: &&Algorithm| self.signs(issuer, **algorithm, b"").is_ok();
@@ -179,7 +180,7 @@ impl Keyring {
         Ok(format!("{input}.{}", self.sign(issuer, input.as_bytes())?))
     }
 
-    fn sign(&self, issuer: &Issuer, input: &[u8]) -> anyhow::Result<String> {
+    pub(super) fn sign(&self, issuer: &Issuer, input: &[u8]) -> anyhow::Result<String> {
         self.signs(issuer, self.algorithm(issuer)?, input)
     }
 
@@ -211,7 +212,7 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(signature))
 }
 
-fn random_id() -> String {
+pub(super) fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     // Without entropy the id is zero, which is good enough for a request made by hand.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

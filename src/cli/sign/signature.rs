@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use anyhow::{Context, bail};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair,
 };
+use http::HeaderName;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -18,10 +19,12 @@ use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::route::Route;
 
+const NO_SECRET: &str = "the route has no secret, or none for the tenant in the path of --url";
+
 /// Adds the components that `policy` signs, and then a signature that passes it.
 pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
-    let secret = policy.secrets.first().context("the route has no secret")?;
-    prepare(policy, draft, keys)?;
+    let secret = &policy.secrets.signing(draft.tenant(route)).context(NO_SECRET)?;
+    prepare(policy, secret, draft, keys)?;
     let parts = parts(policy, secret, draft, keys);
     let head = draft.head()?;
     let text = policy.text_to_sign(&draft.view(&head, route), &parts, secret);
@@ -35,7 +38,7 @@ pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, ke
 }
 
 /// Adds the headers, members, fields and the timestamp that must be in the request before it is signed.
-fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
+fn prepare(policy: &SignaturePolicy, secret: &Secret, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
     for (name, value) in &policy.required_headers {
         draft.set_header(name, value);
     }
@@ -49,6 +52,9 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
         let number = text.parse::<u64>().ok().map(serde_json::Value::from);
         draft.place(locator, number.unwrap_or_else(|| text.into()))?;
     }
+    if let Some(Component::Located(locator, _)) = &policy.key_id {
+        draft.place(locator, secret.id.as_deref().unwrap_or_default())?;
+    }
     for piece in policy.signed_payload.iter().chain(&policy.key_id) {
         if let Component::Located(locator, Presence::Required) = piece
             && !draft.has(locator)
@@ -57,6 +63,16 @@ fn prepare(policy: &SignaturePolicy, draft: &mut Draft, keys: &Keyring) -> anyho
         }
         if *piece == Component::FormSorted {
             as_form(policy, draft);
+        }
+        if let Component::QueryLower(name) = piece {
+            draft.place(&Locator::Query(name.clone()), "Development")?;
+        }
+        if let Component::ListedBy(list, names) = piece {
+            for name in names.iter().filter(|name| !draft.has_header(name)).cloned().collect::<Vec<_>>() {
+                draft.set_header(&name, "development");
+            }
+            let listed: Vec<&str> = std::iter::once(list).chain(names).map(HeaderName::as_str).collect();
+            draft.set_header(list, listed.join(","));
         }
     }
     Ok(())
@@ -109,7 +125,7 @@ fn written(policy: &SignaturePolicy, parts: &[(String, String)], signature: &str
                 parts.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([(key.as_str(), signature)]);
             pairs.map(|(name, value)| format!("{name}{equals}{value}")).collect::<Vec<_>>().join(separator)
         }
-        Parse::Split { separator, index, .. } => {
+        Parse::Split { separator, index, .. } | Parse::Rest { separator, index } => {
             let last = parts.iter().filter_map(|(name, _)| name.parse().ok()).max().unwrap_or(0).max(*index);
             let field = |at: usize| match parts.iter().find(|(name, _)| name.parse() == Ok(at)) {
                 Some((_, value)) => value.as_str(),
@@ -135,10 +151,12 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).ok().context(wrong)?;
             Ok(pair.sign(&random, text).ok().context(wrong)?.as_ref().to_vec())
         }
-        SignatureAlgorithm::RsaSha256 => {
+        SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha512 => {
             let pair = RsaKeyPair::from_pkcs8(der).ok().context(wrong)?;
+            let padding =
+                if algorithm == SignatureAlgorithm::RsaSha256 { &RSA_PKCS1_SHA256 } else { &RSA_PKCS1_SHA512 };
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature).ok().context(wrong)?;
+            pair.sign(padding, &random, text, &mut signature).ok().context(wrong)?;
             Ok(signature)
         }
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("this algorithm needs a shared secret"),
@@ -146,9 +164,10 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
 }
 
 /// Adds the static token that a route requires.
-pub(super) fn add_token(policy: &StaticTokenPolicy, draft: &mut Draft) -> anyhow::Result<()> {
-    let secret = policy.secrets.first().and_then(|secret| secret.key.shared()).context("the route has no secret")?;
-    let secret = String::from_utf8(secret.to_vec()).context("the secret is not UTF-8 text")?;
+pub(super) fn add_token(policy: &StaticTokenPolicy, route: &Route, draft: &mut Draft) -> anyhow::Result<()> {
+    let secret = policy.secrets.signing(draft.tenant(route)).context(NO_SECRET)?;
+    let secret =
+        String::from_utf8(secret.key.shared().context(NO_SECRET)?.to_vec()).context("the secret is not UTF-8 text")?;
     let Locator::Json(pointer) = &policy.place else { return draft.place(&policy.place, secret) };
     // The first item of a list stands for every item.
     let first = Locator::parse("json", &pointer.to_string().replace("/*", "/0"));

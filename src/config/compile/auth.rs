@@ -18,8 +18,8 @@ const MAX_BRANCHES: usize = 16;
 /// Maximum nesting of `all_of` and `any_of`.
 const MAX_NESTING: usize = 6;
 
-const SCHEMES: &str = "one of jwt, preset, signature, static_token, client_certificate, all_of and any_of, or `auth: public` for no \
-     authentication";
+const SCHEMES: &str = "one of jwt, preset, signature, http_message_signature, static_token, client_certificate, all_of and any_of, \
+     or `auth: public` for no authentication";
 
 impl Compiler<'_> {
     pub(super) fn rules(&mut self, file: &RouteYaml, scope: &mut RouteScope<'_>) -> Option<Rules> {
@@ -47,6 +47,7 @@ impl Compiler<'_> {
             ("jwt", file.jwt.is_written()),
             ("preset", file.preset.is_written()),
             ("signature", file.signature.is_written()),
+            ("http_message_signature", file.http_message_signature.is_written()),
             ("static_token", file.static_token.is_written()),
             ("client_certificate", file.client_certificate.is_written()),
             ("all_of", file.all_of.is_written),
@@ -57,6 +58,10 @@ impl Compiler<'_> {
             "jwt" => Some(Policy::Jwt(Box::new(self.jwt(file.jwt.value()?, scope)?))),
             "preset" => self.preset(file, scope),
             "signature" => Some(Policy::Signature(Box::new(self.signature(&file.signature, scope)?))),
+            "http_message_signature" => {
+                let policy = self.message_signature(&file.http_message_signature, scope)?;
+                Some(Policy::MessageSignature(Box::new(policy)))
+            }
             "static_token" => Some(Policy::Token(Box::new(self.static_token(&file.static_token, scope)?))),
             "client_certificate" => {
                 let certificate = file.client_certificate.value()?;
@@ -64,7 +69,11 @@ impl Compiler<'_> {
                 Some(Policy::ClientCertificate(Box::new(self.client_certificate(certificate))))
             }
             "all_of" => self.branches(&file.all_of, nesting, scope).map(Policy::AllOf),
-            _any_of => self.branches(&file.any_of, nesting, scope).map(Policy::AnyOf),
+            _any_of => {
+                let branches = self.branches(&file.any_of, nesting, scope)?;
+                self.warn_of_common_places(&branches, file.any_of.at);
+                Some(Policy::AnyOf(branches))
+            }
         }
     }
 
@@ -112,6 +121,25 @@ impl Compiler<'_> {
         branches.into_iter().collect()
     }
 
+    /// Warns of alternatives of which one requires a credential in a place in which another one finds its own: such a
+    /// credential must satisfy both.
+    fn warn_of_common_places(&mut self, branches: &[Policy], at: Location) {
+        let places =
+            |branch: &Policy| branch.leaves().into_iter().flat_map(Policy::places).cloned().collect::<Vec<_>>();
+        for (index, branch) in branches.iter().enumerate() {
+            let ours = places(branch);
+            let others =
+                branches.iter().enumerate().skip(index + 1).filter(|(_, other)| !branch.reads_credential_of(other));
+            for (other, _) in others.filter(|(_, other)| places(other).iter().any(|place| ours.contains(place))) {
+                let warning = format!(
+                    "[{index}] and [{other}] read a credential from the same place: where it is present, it must satisfy \
+                     both, so that they are no alternatives"
+                );
+                self.warn(at, &warning);
+            }
+        }
+    }
+
     pub(super) fn header_name(&mut self, name: &str, at: Location) -> Option<HeaderName> {
         self.check(at, HeaderName::try_from(name).map_err(|_| HEADER_NAME))
     }
@@ -157,7 +185,7 @@ impl Compiler<'_> {
 pub(super) type WrittenKey<'f> = (&'static str, &'f str, Location);
 
 /// Whether the sender's signature covers this timestamp.
-fn covers(policy: &Policy, source: &Locator) -> bool {
+pub(super) fn covers(policy: &Policy, source: &Locator) -> bool {
     matches!(source, Locator::Claim(_))
         || (source.is_in_body() && policy.binds_body())
         || source.header().is_some_and(|name| signs_header(policy, name))
@@ -172,6 +200,7 @@ pub(super) fn written<'f>(keys: &[PlaceKey<'f>]) -> Vec<WrittenKey<'f>> {
 fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
     match policy {
         Policy::Signature(signature) => signature.signs_header(name),
+        Policy::MessageSignature(signature) => signature.signs_header(name),
         Policy::AllOf(policies) => policies.iter().any(|policy| signs_header(policy, name)),
         Policy::AnyOf(policies) => policies.iter().all(|policy| signs_header(policy, name)),
         Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {

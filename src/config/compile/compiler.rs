@@ -1,14 +1,17 @@
 //! The state of a compilation, and what every part of it uses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::clock::UnixTime;
 use crate::config::compiled::Handles;
+use crate::config::error::Problem;
 use crate::config::file::{FileName, GatewayYaml, Parsed};
 use crate::config::reader::{Field, List, Location, Problems, Section};
 use crate::config::sources::{SourceContent, Sources};
+use crate::config::tenants::TenantFolder;
 use crate::route::ErrorForm;
 
 /// Compiles a file and collects problems and warnings.
@@ -18,6 +21,7 @@ pub(super) struct Compiler<'a> {
     pub(super) known: &'a Handles,
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
+    pub(super) unread_folders: Vec<(Problem, Arc<TenantFolder>)>,
     pub(super) handles: Handles,
     pub(super) certificates: Vec<(String, UnixTime)>,
     pub(super) client_crls: Vec<(String, UnixTime)>,
@@ -36,6 +40,13 @@ pub(super) struct RouteScope<'i> {
     pub(super) preset: Option<String>,
     /// The preset whose provider documents its largest body.
     pub(super) largest_body: Option<LargestBody>,
+}
+
+impl<'i> RouteScope<'i> {
+    pub(super) fn new(issuers: &'i BTreeMap<String, Issuer>) -> Self {
+        let (challenges, errors) = (Vec::new(), ErrorForm::default());
+        Self { issuers, secrets: 0, challenges, errors, preset: None, largest_body: None }
+    }
 }
 
 /// The largest body of a provider.

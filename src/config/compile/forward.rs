@@ -43,13 +43,16 @@ fn patterns(list: &List<Field<Parsed<HeaderPattern>>>) -> Vec<HeaderPattern> {
     list.iter().filter_map(|pattern| Some((**pattern.value()?).clone())).collect()
 }
 
-/// Adds to each route the headers that carry claims on other routes with the same upstream: the application reads them
+/// Adds to each route the headers that carry claims or the verdict on other routes with the same upstream: the application reads them
 /// on each of its paths.
 pub(super) fn share_claim_headers(routes: &mut [(Location, Route)]) {
     let claimed: Vec<(Upstream, Vec<HeaderName>)> = routes
         .iter()
-        .filter(|(_, route)| !route.forward.claims.is_empty())
-        .map(|(_, route)| (route.upstream.clone(), route.forward.claims.iter().map(|(_, name)| name.clone()).collect()))
+        .map(|(_, route)| {
+            let claims = route.forward.claims.iter().map(|(_, name)| name);
+            (route.upstream.clone(), claims.chain(&route.forward.verdict).cloned().collect::<Vec<_>>())
+        })
+        .filter(|(_, names)| !names.is_empty())
         .collect();
     for (_, route) in routes {
         let shared = claimed.iter().filter(|(upstream, _)| route.upstream.shares_endpoint(upstream));
@@ -96,13 +99,27 @@ impl Compiler<'_> {
         for pattern in file.remove.iter().filter(|pattern| pattern.value().is_some_and(|pattern| is_needed(pattern))) {
             self.problems.add(pattern.at, "would remove a header that HTTP needs; name others");
         }
+        let claims = self.forwarded_claims(claims);
+        let verdict = self.verdict(&file.verdict, &claims);
         Forward {
             remove_credential,
-            claims: self.forwarded_claims(claims),
+            claims,
+            verdict,
             claim_headers: Vec::new(),
             remove: patterns(&file.remove),
             allow: file.allow.is_written.then(|| patterns(&file.allow)),
         }
+    }
+
+    fn verdict(&mut self, field: &Field<String>, claims: &[(Pointer, HeaderName)]) -> Option<HeaderName> {
+        let name = field.text()?;
+        let name = HeaderName::try_from(name).ok().filter(may_carry_claims);
+        let name =
+            self.check(field.at, name.ok_or("expected the name of a custom header, such as X-Hookgate-Verdict"))?;
+        if claims.iter().any(|(_, claim)| *claim == name) {
+            self.problems.add(field.at, "duplicate header: a claim uses it");
+        }
+        Some(name)
     }
 
     fn forwarded_claims(&mut self, file: &BTreeMap<String, Field<String>>) -> Vec<(Pointer, HeaderName)> {

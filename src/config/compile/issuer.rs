@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use super::secrets::OF_TOKEN;
-use crate::auth::issuer::Issuer;
+use crate::auth::issuer::{Issuer, IssuerClaim, TENANT};
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Location, Section};
-use crate::config::values::decode_secret;
+use crate::config::values::{KEY_FILE, cleaned_secret, decode_secret, is_key_file};
 
 /// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
@@ -54,9 +54,15 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The `iss` to compare; `Some(None)` if the file says `none`.
-    fn iss(&mut self, file: &IssuerYaml) -> Option<Option<String>> {
-        match self.required(&file.issuer, "the exact `iss` of its tokens")?.as_str() {
+    fn iss(&mut self, file: &IssuerYaml) -> Option<IssuerClaim> {
+        let written = self.required(&file.issuer, "the exact `iss` of its tokens")?.as_str();
+        if written.contains('{') {
+            return self.template(written, file);
+        }
+        if file.tenants.is_written {
+            self.problems.add(file.tenants.at, "requires {tenantid} in `issuer`; remove it");
+        }
+        match written {
             "" => {
                 self.problems.add(file.issuer.at, "must not be empty; set the exact `iss` of its tokens");
                 None
@@ -64,13 +70,47 @@ impl<'a> Compiler<'a> {
             "none" if file.jwks.is_written() => {
                 self.problems.add(
                     file.issuer.at,
-                    "`none` is allowed only together with public_key or secrets: a key set may contain keys of other parties",
+                    "`none` is allowed only together with public_key or secrets: a key set may contain keys of other \
+                     parties; for the JWT-SVIDs of SPIFFE write the trust domain, such as spiffe://example.org",
                 );
                 None
             }
-            "none" => Some(None),
-            iss => Some(Some(iss.to_owned())),
+            "none" => Some(IssuerClaim::Any),
+            iss => match iss.strip_prefix("spiffe://") {
+                None => Some(IssuerClaim::Exact(iss.to_owned())),
+                Some(domain) if is_trust_domain(domain) => Some(IssuerClaim::TrustDomain(iss.to_owned())),
+                Some(_) => {
+                    let problem = "expected spiffe:// and a trust domain in lower case without a path, such as \
+                                   spiffe://example.org";
+                    self.problems.add(file.issuer.at, problem);
+                    None
+                }
+            },
         }
+    }
+
+    /// An issuer of several tenants. Without their list, a customer of the provider could make a tenant of its own, whose
+    /// tokens would be accepted.
+    fn template(&mut self, written: &str, file: &IssuerYaml) -> Option<IssuerClaim> {
+        if written.matches(TENANT).count() != 1 || written.replace(TENANT, "").contains(['{', '}']) {
+            self.problems.add(file.issuer.at, "the only placeholder is {tenantid}, once");
+            return None;
+        }
+        if file.tenants.is_empty() {
+            let what = "the tenants whose tokens are accepted: without it, those of every tenant would be";
+            self.missing(file.tenants.at, what);
+            return None;
+        }
+        let is_name = |tenant: &String| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain)
+        };
+        if !file.tenants.iter().all(is_name) {
+            self.problems
+                .add(file.tenants.at, "expected ids of tenants: 1 to 64 letters, digits, `-`, `.` and `_` each");
+            return None;
+        }
+        Some(IssuerClaim::Tenants(written.to_owned(), file.tenants.to_vec()))
     }
 
     fn algorithms(&mut self, file: &IssuerYaml) -> Vec<Algorithm> {
@@ -145,10 +185,13 @@ impl<'a> Compiler<'a> {
     ) -> Option<Zeroizing<Vec<u8>>> {
         let raw = self.secret_bytes(file, at)?;
         if is_key_file(raw) {
-            let problem = "holds a key or certificate in PEM or JWK form, not a shared secret: with a public key as the \
-                           secret every client could sign; use `public_key` or `jwks`, or the shared secret itself";
-            self.problems.add(at, problem);
+            self.problems.add(at, KEY_FILE);
             return None;
+        }
+        if cleaned_secret(raw).is_some() {
+            let warning = "has a byte order mark, quotes, spaces or empty lines around the secret, which count as parts of \
+                           it: remove them, unless the sender has them too";
+            self.warn(at, warning);
         }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
         let at = file.encoding.written_at().unwrap_or(at);
@@ -176,8 +219,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Whether the text is a key or certificate in PEM form (RFC 7468), or a JSON Web Key or key set (RFC 7517).
-fn is_key_file(text: &[u8]) -> bool {
-    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
-    has("-----BEGIN ") || text.trim_ascii_start().starts_with(b"{") && has("\"kty\"")
+/// Whether the text is the name of a trust domain (SPIFFE ID §2.1).
+fn is_trust_domain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
+    (1..=255).contains(&name.len()) && name.bytes().all(plain)
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::encoding::Encoding;
-use crate::auth::issuer::Issuer;
+use crate::auth::issuer::{Issuer, IssuerClaim};
 use crate::auth::jwt::binding::{Bindings, BodyHash, UrlEquals, UrlHash};
 use crate::auth::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use crate::auth::locator::{Locator, Scheme};
@@ -17,10 +17,37 @@ use crate::auth::time::TimestampRule;
 use crate::config::file::{
     BodyHashYaml, JwtYaml, OneOrMany, Parsed, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml,
 };
-use crate::config::reader::{Field, nearest};
+use crate::config::reader::{Field, Location, nearest};
 
 /// The registered claims that are required even if `required_claims` does not list them (RFC 7519 §4.1).
 const ALWAYS_REQUIRED: &[&str] = &["iss", "aud", "exp"];
+
+/// Claims that say nothing about the party for which a token was issued, so that a rule for them cannot take the place of
+/// `audience`: registered ones, and the kind, version and tenant of a token.
+const OF_ALL_PARTIES: &[&str] = &[
+    "iss",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "typ",
+    "ver",
+    "token_use",
+    "token_type",
+    "tid",
+    "scope",
+    "scp",
+    "acr",
+    "amr",
+    "auth_time",
+    "nonce",
+    "sid",
+    "email_verified",
+];
+
+/// Claims that are lists by their standards (RFC 8176 §1, RFC 9068 §2.2.3.1) or at most issuers.
+const LISTS: &[&str] = &["amr", "groups", "roles", "entitlements", "permissions", "cognito:groups", "wids"];
 
 /// The author of the rules. A preset follows its provider, even if that leaves out a claim that is otherwise required.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +77,9 @@ impl Compiler<'_> {
         let token = self.token(&file.token_from);
         let bindings = self.bindings(file);
         let bound = bindings.binds_anything() || token.as_ref().is_some_and(Locator::is_in_body);
-        let audience = self.audience(&file.audience, bound, origin);
         let claims = self.claim_rules(&file.claims);
+        let bound = bound || claims.iter().any(names_party);
+        let audience = self.audience(&file.audience, bound, origin);
         let problem = "must not be empty: no `typ` would be accepted; set one or remove the key";
         self.not_empty(&file.allowed_types, problem);
         let time_claim = file.time_claim.value().map(|claim| self.time_claim(claim));
@@ -149,23 +177,24 @@ impl Compiler<'_> {
             self.missing(field.at, "a name under `issuers`");
             return None;
         };
-        let chosen: Vec<_> = names.iter().map(|name| self.chosen_issuer(name, field, issuers)).collect();
+        let chosen: Vec<_> = names.iter().map(|name| self.chosen_issuer(name, field.at, issuers)).collect();
         let chosen: Vec<Issuer> = chosen.into_iter().collect::<Option<_>>()?;
         // The unverified `iss` selects the key set, so each issuer needs one, and all must differ.
-        let mut seen: Vec<&str> = chosen.iter().filter_map(|issuer| issuer.iss.as_deref()).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        if chosen.len() > 1 && seen.len() != chosen.len() {
+        let is_ambiguous = |(index, issuer): (usize, &Issuer)| {
+            let others = chosen.iter().skip(index + 1);
+            issuer.iss == IssuerClaim::Any || others.into_iter().any(|other| issuer.iss.overlaps(&other.iss))
+        };
+        if chosen.len() > 1 && chosen.iter().enumerate().any(is_ambiguous) {
             let problem = "several issuers on one route need different `issuer` values, none of them `none`";
             self.problems.add(field.at, problem);
         }
         Some(chosen)
     }
 
-    fn chosen_issuer(
+    pub(super) fn chosen_issuer(
         &mut self,
         name: &str,
-        field: &Field<OneOrMany<String>>,
+        at: Location,
         issuers: &BTreeMap<String, Issuer>,
     ) -> Option<Issuer> {
         let found = issuers.get(name).cloned();
@@ -176,7 +205,7 @@ impl Compiler<'_> {
             let meant = nearest(name, all.keys().map(String::as_str));
             let remedy =
                 meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
-            self.problems.add(field.at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
+            self.problems.add(at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
         }
         found
     }
@@ -199,7 +228,8 @@ impl Compiler<'_> {
         if audiences.len() > 1 || !(bound || origin == Origin::Preset) {
             self.problems.add(
                 field.at,
-                "`none` must be the only value, and needs body_hash with `presence: required`, url_hash, url or qsh, or a \
+                "`none` must be the only value, and needs a rule under `claims` that names the client, such as \
+                 client_id or azp with its value, or body_hash with `presence: required`, url_hash, url or qsh, or a \
                  token in the body",
             );
         }
@@ -212,12 +242,20 @@ impl Compiler<'_> {
                 self.problems.add(field.at, "expected a claim name, or a JSON pointer such as /a/b (RFC 6901)");
                 return None;
             };
-            Some(ClaimRule { pointer, test: self.claim_test(field)? })
+            let rule = ClaimRule { pointer, test: self.claim_test(field)? };
+            if let Some(problem) = never_holds(&rule) {
+                self.problems.add(field.at, problem);
+            } else if rule.test.is_of_one_value() && LISTS.iter().any(|name| rule.pointer.is_claim(name)) {
+                let warning = "most issuers send a list here, for which this rule never holds: use `contains` or \
+                               `contains_any`";
+                self.warn(field.at, warning);
+            }
+            Some(rule)
         });
         rules.collect()
     }
 
-    fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
+    pub(super) fn claim_test(&mut self, field: &Field<Value>) -> Option<ClaimTest> {
         let written = field.value()?;
         let test = match written {
             Value::Object(operators) => {
@@ -233,7 +271,8 @@ impl Compiler<'_> {
             let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             self.problems.add(field.at, format!("`matches` is not a supported regular expression: {error}"));
         } else if test.is_none() {
-            let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, {prefix: \"text\"}, \
+            let expected = "expected a value, or one of {one_of: [a list]}, {contains: a value}, \
+                            {contains_any: [a list]}, {prefix: \"text\"}, \
                             {matches: \"a regular expression\"}, {exists: true}";
             self.problems.add(field.at, expected);
         }
@@ -271,7 +310,7 @@ impl Compiler<'_> {
 fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience, bounded_by_age: bool) -> Vec<String> {
     let mut required: Vec<String> = written.unwrap_or_default().to_vec();
     let explicit = written.is_some();
-    let no_iss = issuers.iter().any(|issuer| issuer.iss.is_none());
+    let no_iss = issuers.iter().any(|issuer| issuer.iss.is_optional());
     for name in ALWAYS_REQUIRED {
         let optional = (*name == "iss" && no_iss)
             || (*name == "aud" && *audience == Audience::Any)
@@ -286,9 +325,44 @@ fn required(written: Option<&[String]>, issuers: &[Issuer], audience: &Audience,
     required
 }
 
+/// Whether a rule names the party for which a token was issued, or that has it: one of some texts, in a claim that is not
+/// the same for all parties of an issuer.
+fn names_party(rule: &ClaimRule) -> bool {
+    let is_text = match &rule.test {
+        ClaimTest::Equals(value) => value.is_string(),
+        ClaimTest::OneOf(values) => values.iter().all(Value::is_string),
+        ClaimTest::Contains(_) | ClaimTest::ContainsAny(_) | ClaimTest::Prefix(_) => false,
+        ClaimTest::Matches(_) | ClaimTest::Exists(_) => false,
+    };
+    is_text && !OF_ALL_PARTIES.iter().any(|name| rule.pointer.is_claim(name))
+}
+
+/// Why no token can satisfy a rule: the types of the registered claims are fixed (RFC 7519 §4.1).
+fn never_holds(rule: &ClaimRule) -> Option<&'static str> {
+    let is = |names: &[&str]| names.iter().any(|name| rule.pointer.is_claim(name));
+    let texts = match &rule.test {
+        ClaimTest::Equals(value) | ClaimTest::Contains(value) => std::slice::from_ref(value),
+        ClaimTest::OneOf(values) | ClaimTest::ContainsAny(values) => values.as_slice(),
+        ClaimTest::Prefix(_) | ClaimTest::Matches(_) => &[],
+        ClaimTest::Exists(true) => return None,
+        ClaimTest::Exists(false) if is(ALWAYS_REQUIRED) => {
+            return Some("never holds: every token must have this claim");
+        }
+        ClaimTest::Exists(false) => return None,
+    };
+    let is_number = texts.iter().any(Value::is_number);
+    if is(&["exp", "nbf", "iat"]) && !is_number {
+        return Some("never holds: this claim is a number of seconds; see max_age, max_lifetime and leeway");
+    }
+    let never = is(&["iss", "sub", "jti"]) && !texts.is_empty() && !texts.iter().any(Value::is_string);
+    never.then_some("never holds: this claim is a text")
+}
+
 fn operator_test(operator: &str, value: &Value) -> Option<ClaimTest> {
+    let is_plain = |values: &[Value]| !values.is_empty() && !values.iter().any(|one| one.is_array() || one.is_object());
     match (operator, value) {
-        ("one_of", Value::Array(values)) if !values.is_empty() => Some(ClaimTest::OneOf(values.clone())),
+        ("one_of", Value::Array(values)) if is_plain(values) => Some(ClaimTest::OneOf(values.clone())),
+        ("contains_any", Value::Array(values)) if is_plain(values) => Some(ClaimTest::ContainsAny(values.clone())),
         ("contains", Value::String(_) | Value::Number(_)) => Some(ClaimTest::Contains(value.clone())),
         ("prefix", Value::String(prefix)) if !prefix.is_empty() => Some(ClaimTest::Prefix(prefix.clone())),
         ("matches", Value::String(pattern)) => ClaimTest::matches(pattern).ok(),

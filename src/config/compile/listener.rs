@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use crate::auth::client_certificate::ClientTrust;
+use crate::auth::proxied_certificate::CertificateHeader;
 use crate::config::file::{CertificateYaml, FileName, ListenerYaml, Parsed, TlsYaml};
 use crate::config::reader::{Field, Section};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
-use crate::tls::{self, Certificate, RevocationLists, TlsError};
+use crate::tls::{self, Certificate, ClientAuth, RevocationLists, TlsError};
 
 impl Compiler<'_> {
     pub(super) fn trusted_proxies(&mut self) -> Vec<IpNet> {
@@ -57,8 +58,13 @@ impl Compiler<'_> {
                 (None, None)
             }
         };
+        let (mut client_trust, mut certificate_header) = (client_trust, None);
+        if file.client_certificate_from.is_written {
+            let (header, trust) = self.client_certificate_from(file)?;
+            (certificate_header, client_trust) = (Some(header), Some(Arc::new(trust)));
+        }
         let (proxy_protocol, limits) = (file.proxy_protocol.get(), Arc::new(limits(file)));
-        Some(ListenerSettings { tls, client_trust, proxy_protocol, limits })
+        Some(ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits })
     }
 
     fn tls(&mut self, file: &Section<TlsYaml>, clients: Option<&ClientTrust>) -> Option<Arc<rustls::ServerConfig>> {
@@ -71,7 +77,7 @@ impl Compiler<'_> {
         self.check(file.at, config)
     }
 
-    fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
+    pub(super) fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
         let chain = self.file(&pair.cert);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);
@@ -97,6 +103,27 @@ impl Compiler<'_> {
         let trust = tls::client_trust(ca?, lists, file.client_auth.or_default());
         let of_lists = matches!(trust, Err(TlsError::UnreadableList));
         self.usable(if of_lists { file.client_crl.at } else { file.client_ca.at }, trust)
+    }
+
+    /// The header of certificates that proxies state, and the trust in them. A client without one is accepted: each route
+    /// decides whether it requires one.
+    fn client_certificate_from(&mut self, listener: &ListenerYaml) -> Option<(CertificateHeader, ClientTrust)> {
+        let file = &listener.client_certificate_from;
+        if listener.tls.client_ca.is_written() {
+            let problem = "cannot be combined with `tls.client_ca`: a connection would have two client certificates";
+            self.problems.add(file.at, problem);
+        }
+        if self.file.trusted_proxies.is_empty() && !self.problems.has_under(self.file.trusted_proxies.at) {
+            let problem = "requires `trusted_proxies`, the addresses of the proxies that set the header; set it too";
+            self.problems.add(file.at, problem);
+        }
+        let header =
+            self.required(&file.header, "the name of a header, such as Client-Cert").map(|name| (**name).clone());
+        let lists = file.crl.if_written(|field| self.revocation_lists(field))?;
+        let trust = tls::client_trust(self.file(&file.ca)?, lists, ClientAuth::Optional);
+        let of_lists = matches!(trust, Err(TlsError::UnreadableList));
+        let trust = self.usable(if of_lists { file.crl.at } else { file.ca.at }, trust)?;
+        Some((CertificateHeader::named(header?), trust))
     }
 
     fn revocation_lists(&mut self, field: &Field<Parsed<FileName>>) -> Option<RevocationLists> {

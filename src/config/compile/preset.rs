@@ -9,17 +9,20 @@ use rustls::pki_types::pem::PemObject;
 
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use super::jwt::Origin;
-use super::secrets::{KeyMaterial, OF_TOKEN, WrittenKeys};
+use super::secrets::{DERIVED_OF_TENANTS, KeyMaterial, OF_TOKEN, TOKENS_OF_TENANTS, WrittenKeys, derived};
 use super::signature::{Written, algorithm_of};
 use crate::auth::Policy;
 use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
-use crate::auth::issuer::Issuer;
+use crate::auth::issuer::{Issuer, IssuerClaim};
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SecretKey};
-use crate::config::file::preset::{ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, PresetYaml, X5cYaml};
+use crate::auth::tenants::{Secrets, TenantSecrets};
+use crate::config::file::preset::{
+    ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, EvidenceKind, PresetYaml, X5cYaml,
+};
 use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location, Report, nearest};
@@ -28,10 +31,26 @@ use crate::route::ErrorForm;
 /// A key of a preset: what the file has, its place, and the secret made of it unless it is a token's public key.
 type PresetKey<'f> = (&'f SecretYaml, Location, Option<Secret>);
 
+/// The keys of a preset.
+#[derive(Default)]
+struct PresetKeys<'f> {
+    listed: Vec<PresetKey<'f>>,
+    /// The secrets of tenants instead.
+    tenants: Option<Arc<TenantSecrets>>,
+}
+
 impl Compiler<'_> {
     pub(super) fn preset(&mut self, file: &AuthScheme, scope: &mut RouteScope<'_>) -> Option<Policy> {
-        let name = file.preset.text()?;
+        let written = file.preset.text()?;
+        let name = presets::resolve(written).unwrap_or(written);
         let preset = self.filled(name, file)?;
+        if preset.evidence() == EvidenceKind::Own {
+            let warning = format!(
+                "{name} was tested with requests of this project only (evidence: self): compare a genuine request with \
+                 `hookgate explain` before you rely on it"
+            );
+            self.warn(file.preset.at, &warning);
+        }
         scope.preset = Some(name.to_owned());
         if let Some(size) = &preset.largest_body {
             let never_retries = preset.retries.starts_with("never");
@@ -41,8 +60,8 @@ impl Compiler<'_> {
             scope.errors = ErrorForm::Secevent;
         }
         let keys = self.preset_keys(&preset, file, scope);
-        let mut policy = self.preset_policy(name, &preset, file, keys.as_deref())?;
-        let challenges = self.challenges(&preset, file, keys.as_deref().unwrap_or_default());
+        let mut policy = self.preset_policy(name, &preset, file, keys.as_ref())?;
+        let challenges = self.challenges(&preset, file, &keys.unwrap_or_default());
         // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
         // not.
         if let (true, Policy::Signature(signature)) = (challenges.iter().any(|one| one.secret.is_some()), &mut policy) {
@@ -55,8 +74,8 @@ impl Compiler<'_> {
     /// The preset with its parameters filled in.
     fn filled(&mut self, name: &str, file: &AuthScheme) -> Option<PresetYaml> {
         let Some((bare, text)) = presets::find(name).zip(presets::text(name)) else {
-            let known = presets::PRESETS.keys().copied();
-            let meant = nearest(name, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
+            let meant =
+                nearest(name, presets::names()).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
             self.problems.add(file.preset.at, format!("unknown preset{meant} (`hookgate presets` lists them)"));
             return None;
         };
@@ -101,7 +120,7 @@ impl Compiler<'_> {
         preset: &PresetYaml,
         file: &'f AuthScheme,
         scope: &mut RouteScope<'_>,
-    ) -> Option<Vec<PresetKey<'f>>> {
+    ) -> Option<PresetKeys<'f>> {
         if file.jwks.is_written() && !takes_jwks(preset) {
             self.problems.add(file.jwks.at, "this preset uses no key set; remove it");
         }
@@ -114,12 +133,12 @@ impl Compiler<'_> {
             for (_, at) in all.iter().flat_map(WrittenKeys::files) {
                 self.problems.add(at, "this preset uses a key set; remove this");
             }
-            return Some(Vec::new());
+            return Some(PresetKeys::default());
         };
         let keys = WrittenKeys::of_scheme(file, material);
         all.iter().for_each(|written| self.only_material(written, &keys));
         if !keys.is_written() && (file.jwks.is_written() || preset.has_jwks()) {
-            return Some(Vec::new());
+            return Some(PresetKeys::default());
         }
         if !keys.is_written() {
             self.missing(keys.one.at, &format!("{{env: NAME}} or {{file: path}}: {what}"));
@@ -129,10 +148,26 @@ impl Compiler<'_> {
         if !preset.signature.value().is_some_and(|signature| signature.key_id.is_written()) {
             self.unused_ids(&files, "this provider sends no key id; remove it, or set `sender`");
         }
+        if let (Some(folder), false) =
+            (keys.folder(), preset.signature.is_written() || preset.static_token.is_written())
+        {
+            self.problems.add(folder.at, TOKENS_OF_TENANTS);
+            return None;
+        }
         if preset.signature.is_written() || preset.static_token.is_written() || material.shared().is_some() {
             let algorithm = preset.signature.value().and_then(|signature| signature.algorithm.value().copied());
-            let secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
-            return Some(files.into_iter().zip(secrets).map(|((file, at), secret)| (file, at, Some(secret))).collect());
+            let mut secrets = self.secrets(&keys, algorithm.map(algorithm_of), scope)?;
+            if let Some(derivation) = preset.secret.as_ref().and_then(|secret| secret.derive) {
+                if let Some(folder) = keys.folder() {
+                    self.problems.add(folder.at, DERIVED_OF_TENANTS);
+                    return None;
+                }
+                secrets.iter_mut().for_each(|secret| secret.key = derived(&secret.key, derivation));
+            }
+            let tenants = secrets.tenants.clone();
+            let listed = files.into_iter().zip(secrets.iter());
+            let listed = listed.map(|((file, at), secret)| (file, at, Some(secret.clone()))).collect();
+            return Some(PresetKeys { listed, tenants });
         }
         // Public keys of tokens are read when their key set is built.
         self.unused_senders(&files, OF_TOKEN);
@@ -141,7 +176,8 @@ impl Compiler<'_> {
             self.problems.add_follow_up(keys.several.map_or(keys.one.at, |several| several.at), expected);
             return None;
         }
-        Some(files.into_iter().map(|(file, at)| (file, at, None)).collect())
+        let listed = files.into_iter().map(|(file, at)| (file, at, None)).collect();
+        Some(PresetKeys { listed, tenants: None })
     }
 
     fn preset_policy(
@@ -149,13 +185,14 @@ impl Compiler<'_> {
         name: &str,
         preset: &PresetYaml,
         file: &AuthScheme,
-        keys: Option<&[PresetKey<'_>]>,
+        keys: Option<&PresetKeys<'_>>,
     ) -> Option<Policy> {
         let at = file.preset.at;
         let tolerance = file.tolerance.duration();
         if let Some(signature) = preset.signature.value() {
-            let secrets = Some(made(keys?));
-            let policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
+            let secrets = Some(keys?.secrets());
+            let mut policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
+            policy.repeats = preset.repeats.is_some();
             if tolerance.is_some() && policy.time.is_none() {
                 self.problems.add(file.tolerance.at, "this provider signs no timestamp; remove it");
             }
@@ -163,9 +200,11 @@ impl Compiler<'_> {
         }
         if let Some(token) = preset.static_token.value() {
             self.unused(&[file.tolerance.written_at()], "this provider signs no timestamp; remove it");
-            return self.token_policy(token, name, Some(made(keys?)), at).map(|policy| Policy::Token(Box::new(policy)));
+            return self
+                .token_policy(token, name, Some(keys?.secrets()), at)
+                .map(|policy| Policy::Token(Box::new(policy)));
         }
-        let issuer = self.preset_issuer(name, preset, file, keys?);
+        let issuer = self.preset_issuer(name, preset, file, &keys?.listed);
         let policy = self.jwt_policy(preset.jwt.value()?, issuer.map(|issuer| vec![issuer]), Origin::Preset);
         let mut policy = policy?;
         if let Some(tolerance) = tolerance {
@@ -213,7 +252,8 @@ impl Compiler<'_> {
                 None
             }
         };
-        let iss = issuer.issuer.value().cloned().filter(|iss| iss != "none");
+        let iss = issuer.issuer.value().filter(|iss| *iss != "none");
+        let iss = iss.cloned().map_or(IssuerClaim::Any, IssuerClaim::Exact);
         Some(Issuer { name: name.into(), preset: true, iss, algorithms, keys: set?, token_cache: Arc::default() })
     }
 
@@ -261,7 +301,7 @@ impl Compiler<'_> {
         Some(Keys::Chain(Arc::new(self.check(at, root)?)))
     }
 
-    fn challenges(&mut self, preset: &PresetYaml, file: &AuthScheme, keys: &[PresetKey<'_>]) -> Vec<ChallengeRule> {
+    fn challenges(&mut self, preset: &PresetYaml, file: &AuthScheme, keys: &PresetKeys<'_>) -> Vec<ChallengeRule> {
         let at = file.challenge.at;
         let token = match file.challenge.value() {
             None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
@@ -279,7 +319,10 @@ impl Compiler<'_> {
         } else if !asks_token && token.is_some() {
             self.problems.add(at, "this provider sends no token; set `challenge: true`");
         }
-        let signer = made(keys).into_iter().next().map(|secret| secret.key);
+        if keys.tenants.is_some() && known.iter().any(signs) {
+            self.problems.add(at, "the response is signed with the secret, and each tenant has its own; remove it");
+        }
+        let signer = keys.secrets().first().map(|secret| secret.key.clone());
         known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()
     }
 
@@ -305,8 +348,16 @@ const fn takes_jwks(preset: &PresetYaml) -> bool {
     preset.issuer.is_written() && preset.x5c.is_none() && preset.secret.is_none()
 }
 
-fn made(keys: &[PresetKey<'_>]) -> Vec<Secret> {
-    keys.iter().filter_map(|(.., secret)| secret.clone()).collect()
+impl PresetKeys<'_> {
+    fn secrets(&self) -> Secrets {
+        let listed = || self.listed.iter().filter_map(|(.., secret)| secret.clone()).collect();
+        self.tenants.clone().map_or_else(listed, Secrets::from)
+    }
+}
+
+/// Whether the response to a challenge contains a MAC.
+fn signs(file: &ChallengeYaml) -> bool {
+    format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac")
 }
 
 /// Whether a parameter occurs in the URL of the key set and nowhere else.
@@ -336,7 +387,6 @@ fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&Se
         (_, Some(response)) => ResponseTemplate::Json(response.clone()),
         (text, None) => ResponseTemplate::Text(text.clone().unwrap_or_default()),
     };
-    let signs = format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac");
     Some(ChallengeRule {
         method: file.method.parse::<Method>().ok()?,
         signed: file.signed.get(),
@@ -346,7 +396,7 @@ fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&Se
         challenge,
         answer,
         answer_headers: fields(&file.response_headers)?,
-        secret: if signs { Some(signer?.clone()) } else { None },
+        secret: if signs(file) { Some(signer?.clone()) } else { None },
     })
 }
 

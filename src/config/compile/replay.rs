@@ -72,7 +72,10 @@ impl Compiler<'_> {
                 OnDuplicate::Reject
             }
             Some(written) => *written,
-            None if file.auth.value().is_some_and(of_a_sender_that_retries) => OnDuplicate::Acknowledge,
+            // Where two events may have one id, a 200 would lose the second in silence.
+            None if file.auth.value().is_some_and(|auth| of_a_sender_that_retries(auth) && !repeats(auth)) => {
+                OnDuplicate::Acknowledge
+            }
             None => OnDuplicate::Reject,
         };
         let commit_on = match rule.commit_on.written() {
@@ -89,6 +92,7 @@ impl Compiler<'_> {
         match policy.identify(id.as_ref(), ttl.is_some()) {
             Ok(()) => {
                 self.warn_of_late_retries(policy, ttl, at);
+                self.warn_of_repeats(policy, rule.id.at);
                 if endless {
                     self.warn_of_lost_ids(at);
                 }
@@ -104,6 +108,12 @@ impl Compiler<'_> {
             NoReplayId::NoId => {
                 let message = "a credential of this route contains no signed value that is unique to each request, or \
                                not at this `id`; use another `id`, or `replay_protection: disabled`";
+                self.problems.add(at, message);
+            }
+            NoReplayId::Repeats => {
+                let message = "this preset has no replay id: two events may have the same signed content, and the second \
+                               would be answered without the upstream; name a signed value that is unique as `id`, set \
+                               `replay_protection: disabled`, or accept the loss with `id: { hash: true }`";
                 self.problems.add(at, message);
             }
             NoReplayId::Unsigned => {
@@ -127,6 +137,15 @@ impl Compiler<'_> {
         if ttl.is_none() && policy.leaves().iter().any(stays) {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
                            time, because its id is no longer kept; set a `ttl` as long as the sender retries";
+            self.warn(at, warning);
+        }
+    }
+
+    /// Warns of a hash that was written as the id although two events may share it.
+    fn warn_of_repeats(&mut self, policy: &Policy, at: Location) {
+        if policy.leaves().iter().any(may_lose_events) {
+            let warning = "two events of this sender may have the same signed content: the second is answered as a \
+                           duplicate and never forwarded";
             self.warn(at, warning);
         }
     }
@@ -195,6 +214,10 @@ impl Compiler<'_> {
     }
 }
 
+fn may_lose_events(leaf: &&Policy) -> bool {
+    matches!(leaf, Policy::Signature(policy) if policy.may_lose_events())
+}
+
 /// Whether a route keeps replay ids or idempotency keys.
 pub(super) fn uses_store(file: &RouteYaml) -> bool {
     matches!(file.replay_protection.value(), Some(ReplayProtectionYaml::Rule(_))) || file.idempotency.is_written()
@@ -211,6 +234,13 @@ fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
     any_scheme(auth, &|scheme| {
         let preset = scheme.preset.text().and_then(presets::find);
         preset.is_some_and(|preset| !preset.retries.starts_with("never"))
+    })
+}
+
+/// Whether a scheme is a preset of which two events may have the same signed content.
+fn repeats(auth: &AuthYaml) -> bool {
+    any_scheme(auth, &|scheme| {
+        scheme.preset.text().and_then(presets::find).is_some_and(|preset| preset.repeats.is_some())
     })
 }
 

@@ -18,8 +18,9 @@ impl Compiler<'_> {
         policy: Option<&Policy>,
     ) -> Option<Arc<RevocationHandle>> {
         let file = field.value()?;
-        let revocable =
-            |policy: &Policy| policy.leaves().iter().any(|leaf| matches!(leaf, Policy::Jwt(_) | Policy::Detached(_)));
+        let is_revocable =
+            |leaf: &&Policy| matches!(leaf, Policy::Jwt(_) | Policy::Detached(_) | Policy::MessageSignature(_));
+        let revocable = |policy: &Policy| policy.leaves().iter().any(is_revocable);
         if policy.is_some_and(|policy| !revocable(policy)) {
             self.problems.add(field.at, "without a JWT there is no token to revoke; remove it");
         }

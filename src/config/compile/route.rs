@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::Method;
-
 use super::compiler::{Compiler, LargestBody, RouteScope};
 use crate::auth::Policy;
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
+use crate::config::file::store::ReplayProtectionYaml;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{self, parse_size};
-use crate::route::variants::{Bypass, bypasses};
-use crate::route::{Capture, ErrorForm, Match, PathMatch, REDUCED_MAX_BODY, Route, validate_path};
+use crate::route::{Capture, Match, PathMatch, PathTemplate, REDUCED_MAX_BODY, Route, TENANT, validate_path};
 use crate::snapshot::ADDRESS_SHARE;
 
 /// Whether a body is buffered until it is verified, rather than streamed to the upstream.
@@ -23,7 +21,7 @@ fn holds_bodies(leaf: &Policy) -> bool {
     match leaf {
         Policy::Jwt(policy) => policy.binds_body(),
         Policy::Token(policy) => policy.place.is_in_body(),
-        Policy::Signature(_) | Policy::Detached(_) => true,
+        Policy::Signature(_) | Policy::MessageSignature(_) | Policy::Detached(_) => true,
         Policy::ClientCertificate(_) | Policy::Public | Policy::AllOf(_) | Policy::AnyOf(_) => false,
     }
 }
@@ -36,20 +34,16 @@ impl Compiler<'_> {
         issuers: &BTreeMap<String, Issuer>,
         share: usize,
     ) -> Option<Route> {
-        let mut scope = RouteScope {
-            issuers,
-            secrets: 0,
-            challenges: Vec::new(),
-            errors: ErrorForm::default(),
-            preset: None,
-            largest_body: None,
-        };
+        let mut scope = RouteScope::new(issuers);
         let name = self.name(&file.name);
         let matches = self.matches(&file.matches);
-        let upstream = self.upstream(&file.upstream);
+        let replay = file.replay_protection.value();
+        let has_lease = matches!(replay, Some(ReplayProtectionYaml::Rule(_))) || file.idempotency.is_written();
+        let upstream = self.upstream(&file.upstream, has_lease);
         let mut rules = self.rules(file, &mut scope);
         let policy = rules.as_mut().map(|rules| &mut rules.policy);
         let duplicates = self.duplicate_rules(file, policy, name.as_ref(), share);
+        let filter = self.filter(&file.filter, rules.as_ref().map(|rules| &rules.policy));
         let dry_run_until = self.dry_run_until(file);
         let capture = self.capture(&file.capture);
         let limits = self.route_limits(file);
@@ -58,7 +52,11 @@ impl Compiler<'_> {
         let forward = self.forward(&file.forward, rules.as_ref().map(|rules| &rules.policy));
         let status_overrides = self.status_overrides(file);
         let (rules, matches) = (rules?, matches?);
+        let websocket = self.websocket(file, &rules.policy, &matches);
+        let cors = self.cors(&file.cors, &rules);
+        self.check_strip_prefix(&file.upstream.strip_prefix, &matches.path);
         let max_body = file.limits.max_body_size.get();
+        self.check_tenants(&rules.policy, &matches, file);
         self.warn_of_no_subject(&limits, &rules.policy, file);
         let reads_bodies = rules.policy.leaves().into_iter().any(holds_bodies);
         if let (Some(preset), Some(_), true) =
@@ -68,6 +66,7 @@ impl Compiler<'_> {
         }
         let holds_body = rules.policy.leaves().into_iter().any(holds_bodies)
             || capture.is_some()
+            || filter.iter().any(|rule| rule.source.is_in_body())
             || duplicates.as_ref().is_some_and(|duplicates| duplicates.idempotency.is_some());
         self.warn_of_bodies(&rules.policy, max_body, holds_body, scope.largest_body.as_ref(), file.at);
         if !file.public_url.is_written() && matches.host.is_none() {
@@ -83,10 +82,13 @@ impl Compiler<'_> {
             limits,
             allowed_ips: file.allowed_ips.written().map(|ranges| ranges.iter().map(|range| **range).collect()),
             forward,
+            websocket: websocket?,
+            cors,
             status_overrides,
             public_url: file.public_url.value().map(|url| (**url).clone()),
             dry_run_until,
             challenges: scope.challenges,
+            filter,
             duplicates,
             shared_revocation: file.revocation.value().is_some_and(|revocation| revocation.shared.get()),
             capture,
@@ -124,29 +126,20 @@ impl Compiler<'_> {
         }
     }
 
-    /// Warns of each route that forwards requests for the paths of another one, in a form that the routing does not
-    /// recognize, to the same upstream with weaker authentication.
-    pub(super) fn warn_of_bypasses(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
-        let mut weaker: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for bypass in bypasses(routes).iter().filter(|bypass| bypass.is_by_weaker_authentication()) {
-            let Bypass { weaker: route, stricter } = bypass;
-            let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
-            // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
-            let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);
-            if reaches {
-                weaker.entry(*at).or_default().push(format!("routes[{other}] (`{}`)", stricter.name));
+    /// Reports a route with `allow_encoded_slashes` whose upstream other routes use: an application that reads `%2F` as
+    /// `/` would run the handler of another route's path by the rules of this one.
+    pub(super) fn check_encoded_slashes(&mut self, routes: &[Arc<Route>], names: &BTreeMap<Arc<str>, usize>) {
+        for route in routes.iter().filter(|route| route.matches.encoded_slashes) {
+            let mut others = routes.iter().filter(|other| !Arc::ptr_eq(route, other));
+            let other = others.find(|other| other.upstream.shares_endpoint(&route.upstream));
+            let file = names.get(&route.name).and_then(|index| self.file.routes.get(*index));
+            if let (Some(other), Some(file)) = (other, file) {
+                let problem = format!(
+                    "route `{}` has the same upstream: give one of them another, or remove this key",
+                    other.name
+                );
+                self.problems.add(file.matches.allow_encoded_slashes.at, problem);
             }
-        }
-        for (index, stricter) in weaker {
-            let Some(file) = self.file.routes.get(index) else { continue };
-            let at = file.matches.path.at;
-            let warning = format!(
-                "this route has weaker authentication than {} and the same upstream: an application that ignores a \
-                 suffix of the path (`.json`, `/x`), its host or its method, runs their handlers for requests of this \
-                 route; make `match` narrower, or set the same `auth` or another upstream",
-                stricter.join(", ")
-            );
-            self.warn(at, &warning);
         }
     }
 
@@ -154,7 +147,17 @@ impl Compiler<'_> {
     /// request signed for another receiver contains that receiver's host.
     fn check_open_url(&mut self, policy: &Policy, file: &Section<RouteYaml>) {
         let by_url_alone = |leaf: &&Policy| matches!(leaf, Policy::Jwt(jwt) if jwt.audience == Audience::Any && jwt.bindings.binds_url());
-        let signs_url = |leaf: &&Policy| matches!(leaf, Policy::Signature(signature) if signature.signs_url());
+        let signs_url = |leaf: &&Policy| match leaf {
+            Policy::Signature(signature) => signature.signs_url(),
+            Policy::MessageSignature(signature) => signature.signs_url(),
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::AllOf(_)
+            | Policy::AnyOf(_)
+            | Policy::Public => false,
+        };
         if policy.leaves().iter().any(by_url_alone) {
             let what = "public_url, or match.host: only the URL binds a token to this endpoint, and its host is taken \
                         from the request itself";
@@ -210,7 +213,13 @@ impl Compiler<'_> {
         let problem = "must not be empty: no request would match; set a method or remove the key";
         self.not_empty(&file.methods, problem);
         let methods = file.methods.written().map(|methods| methods.iter().map(|method| (**method).clone()).collect());
-        Some(Match { host: host?, path: path?, methods })
+        let (path, encoded_slashes) = (path?, file.allow_encoded_slashes.get());
+        if encoded_slashes && path != PathMatch::Prefix("/".to_owned()) {
+            let problem =
+                "works only with `path: /*`: with `%2F`, a path could be that of this route or of another one";
+            self.problems.add(file.allow_encoded_slashes.at, problem);
+        }
+        Some(Match { host: host?, path, methods, encoded_slashes })
     }
 
     fn host(&mut self, field: &Field<String>) -> Option<String> {
@@ -219,8 +228,29 @@ impl Compiler<'_> {
         self.check(field.at, values::parse_host(host).ok_or(expected))
     }
 
+    /// Reports a path with a tenant that no credential proves, and secrets of tenants that no path names.
+    fn check_tenants(&mut self, policy: &Policy, matches: &Match, file: &RouteYaml) {
+        match (&matches.path, policy.tenants().is_empty()) {
+            (PathMatch::Template(_), _) if !policy.binds_tenant() && !self.problems.has_within(file.auth.at) => {
+                let problem = "`{tenant}` requires `secrets: { dir: secrets/{tenant} }` in `auth`, in each alternative of \
+                               an `any_of`: otherwise the credential of one tenant would be accepted for all of them";
+                self.problems.add(file.matches.path.at, problem);
+            }
+            (PathMatch::Exact(_) | PathMatch::Prefix(_), false) => {
+                let problem = "the secrets of tenants require `{tenant}` in the path, such as /hooks/{tenant}";
+                self.problems.add(file.matches.path.at, problem);
+            }
+            (PathMatch::Template(_) | PathMatch::Exact(_) | PathMatch::Prefix(_), _) => {}
+        }
+    }
+
     fn path_match(&mut self, field: &Field<String>) -> Option<PathMatch> {
         let text = self.required(field, "a path, such as /webhook or /hooks/*")?;
+        if text.contains(['{', '}']) {
+            let expected = "expected a path such as /hooks/{tenant} or /hooks/{tenant}/*: `{tenant}` is one whole segment, \
+                            once, and nothing else is in braces";
+            return self.check(field.at, template(text).map(PathMatch::Template).ok_or(expected));
+        }
         let (plain, prefix) = text.strip_suffix("/*").map_or((text.clone(), false), |stem| (format!("{stem}/"), true));
         let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, `//`, \
                         dot segments or encoded delimiters";
@@ -228,4 +258,19 @@ impl Compiler<'_> {
         let decoded = self.check(field.at, decoded.ok_or(expected))?.into_owned();
         Some(if prefix { PathMatch::Prefix(decoded) } else { PathMatch::Exact(decoded) })
     }
+}
+
+/// `/hooks/{tenant}` or `/hooks/{tenant}/*`.
+fn template(text: &str) -> Option<PathTemplate> {
+    let (stem, is_prefix) = text.strip_suffix("/*").map_or((text, false), |stem| (stem, true));
+    let (before, after) = stem.split_once(TENANT)?;
+    let after = if is_prefix { format!("{after}/") } else { after.to_owned() };
+    let is_plain = |part: &str| !part.contains(['{', '}', '*']);
+    let is_segment = before.ends_with('/') && (after.is_empty() || after.starts_with('/'));
+    if !is_segment || !is_plain(before) || !is_plain(&after) {
+        return None;
+    }
+    let before = validate_path(before).ok()?.into_owned();
+    let after = if after.is_empty() { after } else { validate_path(&after).ok()?.into_owned() };
+    Some(PathTemplate { before, after, is_prefix })
 }

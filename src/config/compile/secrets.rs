@@ -2,17 +2,34 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
+use zeroize::Zeroizing;
+
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::secret::{Secret, SecretKey, SignatureAlgorithm};
+use crate::auth::tenants::Secrets;
+use crate::config::file::preset::KeyDerivation;
 use crate::config::file::signature::SignatureYaml;
-use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
-use crate::config::reader::{Field, List, Location, Section};
+use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml, SecretsYaml, TenantFolderYaml};
+use crate::config::reader::{Field, Location, Section};
+use crate::config::tenants::{SecretForm, TenantFolder};
+use crate::route::TENANT;
 
 /// Maximum number of secrets of one scheme: a current one, a next one, and more for tenants, distinguished by key id.
 const MAX_SECRETS: usize = 64;
 
 /// Why a key of a token has no `sender`.
 pub(super) const OF_TOKEN: &str = "the issuer and the subject of a token are its sender; remove it";
+
+/// The problem of tenants' keys for tokens.
+pub(super) const TOKENS_OF_TENANTS: &str = "this scheme verifies tokens, and tenants may have secrets of signatures and of static tokens only; list the keys instead";
+
+/// The problem of tenants' keys for other schemes.
+pub(super) const TENANTS_OF_OTHERS: &str =
+    "only `signature`, `static_token` and presets have a folder of tenants; list the keys instead";
+
+/// The problem of tenants' secrets that the preset's key is only derived from.
+pub(super) const DERIVED_OF_TENANTS: &str = "this provider signs with a key that is derived from the secret, which works for listed secrets only; list them instead";
 
 impl<'a> Compiler<'a> {
     /// The secrets of one scheme, in the order of the file; each gets the route's next number.
@@ -21,12 +38,15 @@ impl<'a> Compiler<'a> {
         keys: &WrittenKeys<'_>,
         algorithm: Option<SignatureAlgorithm>,
         scope: &mut RouteScope<'_>,
-    ) -> Option<Vec<Secret>> {
+    ) -> Option<Secrets> {
         let (files, (one, many)) = (keys.files(), keys.material.names());
         let at = keys.one.at;
         if keys.are_both_written() {
             self.problems.add(at, format!("cannot be combined with `{many}`; keep one of them"));
             return None;
+        }
+        if let Some(folder) = keys.folder() {
+            return self.tenant_secrets(folder, keys.material, algorithm);
         }
         let is_reported = keys.several.is_some_and(|several| self.problems.has_within(several.at));
         if (files.is_empty() && !is_reported) || files.len() > MAX_SECRETS {
@@ -36,7 +56,50 @@ impl<'a> Compiler<'a> {
         let secrets = files.iter().map(|(file, at)| self.signature_secret(file, keys.material, algorithm, *at, scope));
         let secrets: Vec<Secret> = secrets.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
         self.check_same_secret(&secrets, &files);
-        Some(secrets)
+        Some(secrets.into())
+    }
+
+    /// The secrets of tenants: the handle in use if the same folder is read in the same way, or one that is filled before
+    /// the configuration is used.
+    fn tenant_secrets(
+        &mut self,
+        file: &Section<TenantFolderYaml>,
+        material: KeyMaterial,
+        algorithm: Option<SignatureAlgorithm>,
+    ) -> Option<Secrets> {
+        let dir = self.required(&file.dir, "a folder with one file for each tenant, such as secrets/{tenant}")?;
+        let dir = dir.strip_suffix(TENANT).and_then(|dir| dir.strip_suffix('/')).unwrap_or(dir);
+        if dir.is_empty() || dir.contains(['{', '}']) {
+            self.problems
+                .add(file.dir.at, "expected a folder such as secrets/{tenant}, where `{tenant}` is the last part");
+            return None;
+        }
+        let form = match (material.shared(), algorithm) {
+            (Some(default), _) => SecretForm::Shared(file.file_encoding.value().copied().unwrap_or(default)),
+            (None, Some(algorithm)) => {
+                self.unused(&[file.file_encoding.written_at()], "applies only to shared secrets; remove it");
+                SecretForm::Public(algorithm)
+            }
+            (None, None) => {
+                self.problems.add(file.at, TOKENS_OF_TENANTS);
+                return None;
+            }
+        };
+        let folder = TenantFolder::new(dir.to_owned(), form, file.max_tenants.get());
+        let same = |known: &&Arc<TenantFolder>| known.is_same_as(&folder);
+        if let Some(shared) = self.handles.tenants.iter().find(same) {
+            return Some(Arc::clone(&shared.secrets).into());
+        }
+        let folder = match self.known.tenants.iter().find(same) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let folder = Arc::new(folder);
+                self.unread_folders.push((self.problems.at(file.dir.at), Arc::clone(&folder)));
+                folder
+            }
+        };
+        self.handles.tenants.push(Arc::clone(&folder));
+        Some(Arc::clone(&folder.secrets).into())
     }
 
     fn signature_secret(
@@ -169,7 +232,7 @@ impl KeyMaterial {
 pub(super) struct WrittenKeys<'f> {
     pub(super) one: &'f Field<SecretYaml>,
     /// `None` for a root certificate, of which there is only one.
-    pub(super) several: Option<&'f Section<List<Section<SecretYaml>>>>,
+    pub(super) several: Option<&'f Section<SecretsYaml>>,
     pub(super) material: KeyMaterial,
 }
 
@@ -200,10 +263,15 @@ impl<'f> WrittenKeys<'f> {
         self.one.is_written() && self.several.is_some_and(|several| several.is_written)
     }
 
+    /// The folder with the keys of tenants.
+    pub(super) fn folder(&self) -> Option<&'f Section<TenantFolderYaml>> {
+        self.several?.folder()
+    }
+
     /// Each key with its place.
     pub(super) fn files(&self) -> Vec<(&'f SecretYaml, Location)> {
         let one = self.one.value().map(|file| (file, self.one.at));
-        let several = self.several.into_iter().flat_map(|several| &***several).map(|file| (&**file, file.at));
+        let several = self.several.into_iter().flat_map(|several| several.list()).map(|file| (&**file, file.at));
         one.into_iter().chain(several).collect()
     }
 }
@@ -211,8 +279,32 @@ impl<'f> WrittenKeys<'f> {
 pub(super) const fn material_of(algorithm: SignatureAlgorithm) -> KeyMaterial {
     match algorithm {
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(SecretEncoding::Utf8),
-        SignatureAlgorithm::Ed25519 | SignatureAlgorithm::EcdsaP256 | SignatureAlgorithm::RsaSha256 => {
-            KeyMaterial::PublicKey
-        }
+        SignatureAlgorithm::Ed25519
+        | SignatureAlgorithm::EcdsaP256
+        | SignatureAlgorithm::RsaSha256
+        | SignatureAlgorithm::RsaSha512 => KeyMaterial::PublicKey,
+    }
+}
+
+/// The key that a provider makes of the secret.
+pub(super) fn derived(key: &SecretKey, derivation: KeyDerivation) -> SecretKey {
+    let algorithm = match derivation {
+        KeyDerivation::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        KeyDerivation::Sha256 => &digest::SHA256,
+    };
+    SecretKey::Shared(Zeroizing::new(digest::digest(algorithm, key.bytes()).as_ref().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's example `abc`.
+    #[test]
+    fn a_key_may_be_the_hash_of_the_secret() {
+        let key = SecretKey::from_secret(Zeroizing::new(b"abc".to_vec())).unwrap();
+        let hex = |derivation| hex::encode(derived(&key, derivation).bytes());
+        assert_eq!(hex(KeyDerivation::Sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert!(hex(KeyDerivation::Sha256).starts_with("ba7816bf8f01cfea414140de5dae2223"));
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::compiler::Compiler;
 use crate::auth::Policy;
 use crate::auth::jwt::{Audience, JwtPolicy};
+use crate::auth::keys::Keys;
+use crate::auth::message_signature::MessageSignaturePolicy;
 use crate::auth::secret::Secret;
 use crate::auth::signature::SignaturePolicy;
 use crate::config::reader::Location;
@@ -42,6 +44,7 @@ impl Compiler<'_> {
                 }
                 Policy::Jwt(_)
                 | Policy::Detached(_)
+                | Policy::MessageSignature(_)
                 | Policy::ClientCertificate(_)
                 | Policy::AllOf(_)
                 | Policy::AnyOf(_)
@@ -72,6 +75,7 @@ impl Compiler<'_> {
             Policy::Signature(policy) => Some(policy.secrets.iter().map(|one| (one.digest, one.holder(&policy.name)))),
             Policy::Jwt(_)
             | Policy::Detached(_)
+            | Policy::MessageSignature(_)
             | Policy::Token(_)
             | Policy::ClientCertificate(_)
             | Policy::AllOf(_)
@@ -132,10 +136,12 @@ fn accepts_the_same(one: &Policy, other: &Policy) -> bool {
         others.iter().any(|other| match (leaf, other) {
             (Policy::Signature(one), Policy::Signature(other)) => have_common_secret(one, other),
             (Policy::Jwt(one), Policy::Jwt(other)) => have_common_audience(one, other),
+            (Policy::MessageSignature(one), Policy::MessageSignature(other)) => have_common_key(one, other),
             (
                 Policy::Jwt(_)
                 | Policy::Signature(_)
                 | Policy::Detached(_)
+                | Policy::MessageSignature(_)
                 | Policy::Token(_)
                 | Policy::ClientCertificate(_)
                 | Policy::AllOf(_)
@@ -150,7 +156,19 @@ fn accepts_the_same(one: &Policy, other: &Policy) -> bool {
 fn have_common_secret(one: &SignaturePolicy, other: &SignaturePolicy) -> bool {
     let signs_path = |policy: &SignaturePolicy| policy.signs_url() || policy.signs_path();
     let common = |secret: &Secret| other.secrets.iter().any(|other| other.digest == secret.digest);
-    !signs_path(one) && !signs_path(other) && one.secrets.iter().any(common)
+    let is_common = one.secrets.iter().any(common) || one.secrets.has_common_tenants(&other.secrets);
+    !signs_path(one) && !signs_path(other) && is_common
+}
+
+fn have_common_key(one: &MessageSignaturePolicy, other: &MessageSignaturePolicy) -> bool {
+    let digests = |policy: &MessageSignaturePolicy| match &policy.issuer.keys {
+        Keys::Fixed(set) => (0..set.len()).filter_map(|place| Some(set.get(place)?.digest)).collect(),
+        Keys::Remote(_) | Keys::Chain(_) => Vec::new(),
+    };
+    let named = (one.issuer.preset, &one.issuer.name) == (other.issuer.preset, &other.issuer.name);
+    let others = digests(other);
+    let common = (named && !one.issuer.preset) || digests(one).iter().any(|digest| others.contains(digest));
+    !one.signs_path() && !other.signs_path() && common
 }
 
 fn have_common_audience(one: &JwtPolicy, other: &JwtPolicy) -> bool {

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::compiler::{Compiler, RouteScope};
 use super::secrets::{KeyMaterial, WrittenKeys, material_of};
 use crate::auth::claims::ClaimRule;
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{Locator, Scheme};
-use crate::auth::secret::{Hash, Secret, SignatureAlgorithm};
+use crate::auth::secret::{Hash, SecretKey, SignatureAlgorithm};
 use crate::auth::signature::{Component, Parse, Presence, SignaturePolicy, SignedTime};
 use crate::auth::static_token::StaticTokenPolicy;
+use crate::auth::tenants::Secrets;
 use crate::config::file::SecretEncoding;
 use crate::config::file::signature::{
     ParseYaml, RequireYaml, SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml, StaticTokenYaml,
@@ -27,7 +30,7 @@ pub(super) struct Written<'a> {
     /// The preset's name, or `signature`, for the log.
     pub(super) name: &'a str,
     /// The secrets; `None` if one of them has a problem.
-    pub(super) secrets: Option<Vec<Secret>>,
+    pub(super) secrets: Option<Secrets>,
     /// A maximum age instead of the preset's.
     pub(super) tolerance: Option<Duration>,
 }
@@ -62,10 +65,12 @@ impl Compiler<'_> {
         let algorithm = file.algorithm.value().copied().map(algorithm_of);
         let places = self.places(file, at);
         let parse = self.parse(&file.parse);
-        let encoding = self.required(&file.encoding, "hex, base64 or base64url");
+        let encoding = self.required(&file.encoding, "hex, hex_upper, base64, base64url or base64_of_hex");
         let signed_payload = self.components(file, algorithm);
         let time = file.timestamp.if_written(|field| self.signed_time(field, written.tolerance, &signed_payload));
-        self.check_key_ids(file, written.secrets.as_deref().unwrap_or_default(), at);
+        if let Some(secrets) = &written.secrets {
+            self.check_key_ids(file, secrets, at);
+        }
         let id = self.event_id(file, &signed_payload);
         let require = file.require.value();
         let (required_headers, required_json) = require.map(|file| self.require(file)).unwrap_or_default();
@@ -95,6 +100,7 @@ impl Compiler<'_> {
             body_hash: body_hash.cloned(),
             id,
             secrets: written.secrets?,
+            repeats: false,
             replay_id: None,
         })
     }
@@ -141,6 +147,10 @@ impl Compiler<'_> {
                 self.required(&split.index, "the index of the field that is the signature, from 0");
                 let separator = self.text(&split.separator, None);
                 let list = split.list.value().cloned();
+                if split.rest.get() {
+                    self.unused(&[split.list.written_at()], "cannot be combined with `rest`; keep one of them");
+                    return Some(Parse::Rest { separator: separator?, index: split.index.number()? });
+                }
                 Some(Parse::Split { separator: separator?, index: split.index.number()?, list })
             }
         }
@@ -197,10 +207,14 @@ impl Compiler<'_> {
         Some(SignedTime { source, unit: file.unit.or_default(), max_age: tolerance.unwrap_or(written), max_future })
     }
 
-    fn check_key_ids(&mut self, file: &SignatureYaml, secrets: &[Secret], at: Location) {
+    fn check_key_ids(&mut self, file: &SignatureYaml, secrets: &Secrets, at: Location) {
         if !file.key_id.is_written() && secrets.len() > MAX_TRIED {
             let problem = "and each signature would be tried with every one of them; use key_id";
             self.problems.add(at, format!("more than {MAX_TRIED} secrets, {problem}"));
+        }
+        if file.key_id.is_written() && secrets.tenants.is_some() {
+            let problem = "the signature has a key id, and the files of tenants have none; list the secrets instead";
+            self.problems.add(at, problem);
         }
         if file.key_id.is_written() && secrets.iter().any(|secret| secret.id.is_none()) {
             self.problems.add(at, "each secret needs an `id`, by which the signature refers to it");
@@ -244,7 +258,7 @@ impl Compiler<'_> {
         &mut self,
         file: &StaticTokenYaml,
         name: &str,
-        secrets: Option<Vec<Secret>>,
+        secrets: Option<Secrets>,
         at: Location,
     ) -> Option<StaticTokenPolicy> {
         if !file.header.is_written() && file.scheme.is_written() {
@@ -254,8 +268,31 @@ impl Compiler<'_> {
         if let Locator::Header { scheme, .. } = &mut place {
             *scheme = file.scheme.value().cloned().filter(|scheme| scheme != "none").map(Scheme::Word);
         }
-        Some(StaticTokenPolicy { name: name.into(), place, secrets: secrets? })
+        let mut secrets = secrets?;
+        if file.scheme.value().is_some_and(|scheme| scheme.eq_ignore_ascii_case("Basic")) {
+            if secrets.tenants.is_some() {
+                let problem = "the secrets of tenants must be those that are sent: leave it out, and write `Basic `, base64 and all, into the files";
+                self.problems.add(file.scheme.at, problem);
+            }
+            for secret in secrets.iter_mut() {
+                secret.key = self.check(at, basic_credentials(&secret.key))?;
+            }
+        }
+        Some(StaticTokenPolicy { name: name.into(), place, secrets })
     }
+}
+
+/// The token of the scheme Basic (RFC 7617 §2): base64 of `user:password`. Base64 contains no colon, so that a secret
+/// which is in that form already is told apart.
+fn basic_credentials(secret: &SecretKey) -> Result<SecretKey, &'static str> {
+    let is_pair = |bytes: &[u8]| bytes.contains(&b':');
+    let bytes = secret.bytes();
+    if is_pair(bytes) {
+        return Ok(SecretKey::Shared(Zeroizing::new(Encoding::Base64.encode(bytes).into_bytes())));
+    }
+    let text = std::str::from_utf8(bytes).ok();
+    let pair = text.and_then(|text| Encoding::Base64.decode(text)).filter(|pair| is_pair(pair));
+    pair.map(|_| secret.clone()).ok_or("expected `user:password`, or its base64, as the secret of the scheme Basic")
 }
 
 pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgorithm {
@@ -268,5 +305,26 @@ pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgor
         SignatureAlgorithmYaml::Ed25519 => SignatureAlgorithm::Ed25519,
         SignatureAlgorithmYaml::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
         SignatureAlgorithmYaml::RsaSha256 => SignatureAlgorithm::RsaSha256,
+        SignatureAlgorithmYaml::RsaSha512 => SignatureAlgorithm::RsaSha512,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_base64_of_user_and_password() {
+        let token = |secret: &str| {
+            let key = SecretKey::from_secret(Zeroizing::new(secret.as_bytes().to_vec())).unwrap();
+            basic_credentials(&key).map(|key| String::from_utf8(key.bytes().to_vec()).unwrap())
+        };
+        // RFC 7617 §2.
+        let expected = Ok("QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned());
+        assert_eq!((token("Aladdin:open sesame"), token("QWxhZGRpbjpvcGVuIHNlc2FtZQ==")), (expected.clone(), expected));
+        assert_eq!(token(":only a password").as_deref(), Ok("Om9ubHkgYSBwYXNzd29yZA=="));
+        for secret in ["a password alone", "b25seQ==", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"] {
+            assert!(token(secret).is_err(), "{secret}");
+        }
     }
 }

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::issuer::{JwksYaml, SecretYaml};
+use super::issuer::{JwksYaml, SecretYaml, SecretsYaml};
 use super::jwt::JwtYaml;
+use super::message_signature::MessageSignatureYaml;
 use super::preset::ChallengeSwitch;
 use super::scalar::{CertificateFingerprint, OptionalDuration, Parsed};
 use super::signature::{SignatureYaml, StaticTokenYaml};
@@ -40,12 +41,13 @@ pub enum AuthWord {
     Public,
 }
 
-/// `auth` of a route: exactly one of jwt, preset, signature, static_token, client_certificate, all_of and any_of
+/// `auth` of a route: exactly one of jwt, preset, signature, http_message_signature, static_token, client_certificate,
+/// all_of and any_of
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthScheme {
-    /// A JSON Web Token (RFC 7519). Exactly one of `jwt`, `preset`, `signature`, `static_token`, `client_certificate`,
-    /// `all_of` and `any_of` is required.
+    /// A JSON Web Token (RFC 7519). Exactly one of `jwt`, `preset`, `signature`, `http_message_signature`, `static_token`,
+    /// `client_certificate`, `all_of` and `any_of` is required.
     #[schemars(example = json!({ "issuer": "acme", "audience": "https://api.example.com/webhook" }))]
     pub jwt: Field<Box<JwtYaml>>,
     /// Name of a provider's preset; `hookgate presets` lists them, and `hookgate presets NAME` shows the keys that one
@@ -56,17 +58,19 @@ pub struct AuthScheme {
     #[schemars(example = json!({ "env": "GITHUB_SECRET" }))]
     pub secret: Field<SecretYaml>,
     /// Several shared secrets of the preset during a rotation: a request signed with any of them is accepted. More than
-    /// 10 are allowed only if the signature has a key id.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// 10 are allowed only if the signature has a key id. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
     /// The public key of the preset: PEM for a JWT. For a signature also DER, or the bytes of DER or of the raw key in
     /// hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
     #[schemars(example = json!({ "file": "provider.pem" }))]
     pub public_key: Field<SecretYaml>,
     /// Several public keys of the preset during a rotation: a request signed with any of them is accepted. More than 10
-    /// are allowed only if the signature has a key id.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
-    pub public_keys: Section<List<Section<SecretYaml>>>,
+    /// are allowed only if the signature has a key id. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
+    pub public_keys: Section<SecretsYaml>,
     /// The root certificate, in PEM or DER form, to which the certificates of the preset's tokens must chain.
     #[schemars(example = json!({ "file": "apple-root.cer" }))]
     pub root_ca: Field<SecretYaml>,
@@ -90,6 +94,10 @@ pub struct AuthScheme {
         "secret": { "env": "SECRET" }
     }))]
     pub signature: Field<Box<SignatureYaml>>,
+    /// An HTTP Message Signature (RFC 9421) in the headers Signature-Input and Signature, with the digest of the body in
+    /// Content-Digest (RFC 9530).
+    #[schemars(example = json!({ "algorithm": "ed25519", "public_key": { "file": "sender.pem" } }))]
+    pub http_message_signature: Field<Box<MessageSignatureYaml>>,
     /// A static token: a secret that the sender presents as is. It authenticates no part of the request.
     #[schemars(example = json!({ "header": "X-Token", "secret": { "env": "TOKEN" } }))]
     pub static_token: Field<StaticTokenYaml>,
@@ -102,8 +110,9 @@ pub struct AuthScheme {
     #[schemars(length(min = 2, max = 16))]
     #[schemars(example = json!([{ "preset": "github", "secret": { "env": "A" } }, { "client_certificate": {} }]))]
     pub all_of: Section<List<Section<AuthScheme>>>,
-    /// One of these schemes must accept the request, and none whose credential is present may reject it. The reason of a
-    /// rejection without any credential is `missing_credential`.
+    /// One of these schemes must accept the request, and none whose credential is present may reject it. Schemes that read
+    /// the same place, such as two `jwt` in the header Authorization, are alternatives for one credential: one of them must
+    /// accept it. The reason of a rejection without any credential is `missing_credential`.
     #[schemars(length(min = 2, max = 16))]
     #[schemars(example = json!([{ "preset": "github", "secret": { "env": "A" } }, { "client_certificate": {} }]))]
     pub any_of: Section<List<Section<AuthScheme>>>,

@@ -24,7 +24,8 @@ pub struct JwtYaml {
     #[schemars(required, example = &"acme")]
     pub issuer: Field<OneOrMany<String>>,
     /// The exact `aud`, or several, one of which the token must have. With `none` alone, `aud` is not compared; then a
-    /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, or the token must be in the body.
+    /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, the token must be in the body, or a rule
+    /// under `claims` must name the client by one or several texts, such as `client_id` of Amazon Cognito or `azp`.
     #[schemars(required, example = &"https://api.example.com/webhook")]
     pub audience: Field<OneOrMany<String>>,
     /// Claims that a token must have, not null; iss, aud and exp are required without being listed. `exp` may be left out
@@ -32,11 +33,12 @@ pub struct JwtYaml {
     #[schemars(example = json!(["iss", "aud", "exp", "jti"]), extend("default" = ["iss", "aud", "exp"]))]
     pub required_claims: Section<List<String>>,
     /// Claim name or JSON pointer → the value that the claim must have, or a mapping of one operator: `one_of`,
-    /// `contains`, `prefix`, `matches` or `exists`. Otherwise the response is 403 `claim_mismatch`. A string, number or
+    /// `contains`, `contains_any`, `prefix`, `matches` or `exists`. Otherwise the response is 403 `claim_mismatch`. A string, number or
     /// boolean is equal in type and value. `{one_of: [a, b]}`: equal to one of the values. `{contains: a}`: a list with
-    /// the value, or a string that has it among its words, which one space separates. `{prefix: a}`: a string that begins
-    /// with the text. `{matches: a}`: a string that the regular expression matches as a whole. `{exists: true}`: any
-    /// value, null too; `{exists: false}`: no such claim.
+    /// the value, or a string that has it among its words, which one space separates. `{contains_any: [a, b]}`: the same
+    /// with at least one of the values, such as one of several groups. `{prefix: a}`: a string that begins with the text.
+    /// `{matches: a}`: a string that the regular expression matches as a whole. `{exists: true}`: any value, null too;
+    /// `{exists: false}`: no such claim. A list satisfies only `contains`, `contains_any` and `exists`.
     #[schemars(example = json!({ "event_scope": "webhook", "/realm/roles": { "contains": "hooks" } }))]
     pub claims: Section<BTreeMap<String, Field<Value>>>,
     /// Allowed values of the header parameter `typ`, if a token has one. Upper and lower case are the same, and a prefix
@@ -52,7 +54,8 @@ pub struct JwtYaml {
     /// Clock skew that is tolerated between the issuer and hookgate, at most 5m.
     #[schemars(example = &"10s")]
     pub leeway: Delay<30_000>,
-    /// Where the token is; it is read from nowhere else. A token is limited to 8 KiB, except in a body.
+    /// Where the token is; it is read from nowhere else. Its size is bounded by `max_headers_size` of the listener, or in a
+    /// body by `max_body_size`.
     #[schemars(example = json!({ "header": "X-Token" }))]
     #[schemars(extend("default" = { "header": "Authorization", "scheme": "Bearer" }))]
     pub token_from: Field<TokenYaml>,

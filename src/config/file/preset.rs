@@ -20,8 +20,14 @@ use crate::config::values::SecretEncoding;
 pub struct PresetYaml {
     /// The provider's display name.
     pub title: String,
+    /// Other names of the preset: those of products and senders that sign alike.
+    pub aliases: List<String>,
     /// The documents and code in which the scheme is described.
     pub source: OneOrMany<String>,
+    /// The evidence that the preset verifies the provider's own requests; `self` if absent.
+    pub evidence: Option<EvidenceYaml>,
+    /// Why two events may have the same signed content. Such a preset has no replay id: the second event would be lost.
+    pub repeats: Option<String>,
     /// The provider's retries after a failed delivery.
     pub retries: String,
     /// The largest body that the provider sends, where documented.
@@ -57,10 +63,40 @@ pub struct PresetYaml {
 }
 
 impl PresetYaml {
+    /// The evidence that the preset verifies the provider's own requests.
+    pub fn evidence(&self) -> EvidenceKind {
+        self.evidence.as_ref().map_or(EvidenceKind::Own, |evidence| evidence.kind)
+    }
+
     /// Whether the preset has a key set of its own.
     pub fn has_jwks(&self) -> bool {
         self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
     }
+}
+
+/// The evidence that a preset verifies the provider's own requests
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceYaml {
+    /// The kind.
+    pub kind: EvidenceKind,
+    /// Where it can be read.
+    pub source: List<String>,
+}
+
+/// A kind of evidence
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvidenceKind {
+    /// A signed request from the tests of the provider's own SDK, or one that the SDK signed or verified.
+    Sdk,
+    /// A signed request in the provider's documents.
+    Documents,
+    /// The code of two public receivers that were written independently agrees.
+    Receivers,
+    /// None: only this project's own requests, signed by the documents.
+    #[serde(rename = "self")]
+    Own,
 }
 
 /// A shared secret that the operator gives
@@ -71,6 +107,18 @@ pub struct PresetSecretYaml {
     pub what: String,
     /// The encoding of the secret as the provider shows it.
     pub encoding: SecretEncoding,
+    /// The hash of the secret that is the key, if the provider uses one.
+    pub derive: Option<KeyDerivation>,
+}
+
+/// The hash of a secret that is the key of an HMAC
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyDerivation {
+    /// The 20 bytes of its SHA-1 (Braintree).
+    Sha1,
+    /// The 32 bytes of its SHA-256.
+    Sha256,
 }
 
 /// A public key, root certificate or key set that the operator gives

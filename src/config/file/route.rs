@@ -9,19 +9,19 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::AuthYaml;
+use super::filter::FilterRuleYaml;
 use super::number::{Count, Number, Switch};
-use super::scalar::{Day, Delay, FileName, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
+use super::scalar::{Day, Delay, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
+use super::upstream::UpstreamYaml;
+use super::web::{CorsYaml, WebSocketYaml};
 use crate::auth::request::PublicUrl;
 use crate::auth::time::TimestampUnit;
 use crate::config::reader::{Field, List, Section};
-use crate::route::{HeaderPattern, Rate, Reuse};
+use crate::route::{HeaderPattern, Rate};
 
 /// A pattern that every valid `match.host` matches.
 const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[^:/?#@*\[\]]+)$";
-
-/// A pattern that every valid URL of an upstream matches.
-const UPSTREAM_URL: &str = "^(https?://[^/?#@]+/?|unix:.+)$";
 
 /// An entry of `routes`
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -31,8 +31,8 @@ pub struct RouteYaml {
     /// `.`, not beginning with `-` or `.`.
     #[schemars(required, regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"), example = &"github")]
     pub name: Field<String>,
-    /// Which requests the route matches. The most specific match decides: host first, then an exact path, then the longest
-    /// prefix.
+    /// Which requests the route matches. The most specific match decides: host first, then an exact path, then one with
+    /// `{tenant}`, then the longest prefix.
     #[serde(rename = "match")]
     #[schemars(required, example = json!({ "path": "/hooks/*", "methods": ["POST"] }))]
     pub matches: Section<MatchYaml>,
@@ -73,12 +73,28 @@ pub struct RouteYaml {
     /// Revocation of tokens before they expire, with a JWT only. At least one of `file` and `shared: true` is required.
     #[schemars(example = json!({ "file": "revoked.yaml" }))]
     pub revocation: Field<RevocationYaml>,
+    /// Event filter: rules by which verified events are acknowledged and not forwarded. The first rule that matches decides;
+    /// a filtered event leaves no replay id and consumes no rate limit ([event filter](../../concepts/filter.md)).
+    #[schemars(length(min = 1, max = 32))]
+    #[schemars(example = json!([{ "name": "test-mode", "json": "/livemode", "is": false, "allow_unsigned": true }]))]
+    pub filter: Section<List<Section<FilterRuleYaml>>>,
     /// Limits of requests: body size, rate, concurrency.
     #[schemars(example = json!({ "rate": "100/s", "concurrency": 256 }))]
     pub limits: Section<RouteLimitsYaml>,
     /// The headers that the upstream gets.
     #[schemars(example = json!({ "claims_to_headers": { "sub": "X-Hookgate-Subject" } }))]
     pub forward: Section<ForwardYaml>,
+    /// WebSocket connections (RFC 6455), which are forwarded to the upstream once a handshake is verified; without this
+    /// key a WebSocket upgrade gets 400 `upgrade_not_supported`. `match.methods` must include GET. Not with
+    /// `auth: public` or `mode: dry_run`. See [WebSocket](../../concepts/websocket.md).
+    #[schemars(example = json!({ "origins": ["https://app.example.com"], "max_tunnels": 5000 }))]
+    pub websocket: Section<WebSocketYaml>,
+    /// CORS: web pages of which origins may send requests and read responses. A preflight (OPTIONS with
+    /// `Access-Control-Request-Method`) is answered without the upstream and without a credential, for the methods of
+    /// `match`; responses get `Access-Control-Allow-Origin` and `Vary: Origin`, in place of the upstream's. Without this key,
+    /// preflights are requests like others. See [CORS](../../concepts/websocket.md#cors).
+    #[schemars(example = json!({ "origins": ["https://app.example.com"] }))]
+    pub cors: Section<CorsYaml>,
     /// Reason → another HTTP status, from 200 to 299 or 400 to 599. A reason with 408, 409, 429 or 5xx cannot become a
     /// success, and reasons that occur before a route is matched cannot be changed.
     #[schemars(example = json!({ "token_expired": 403 }))]
@@ -111,57 +127,19 @@ pub struct MatchYaml {
     #[schemars(regex(pattern = HOST), example = &"hooks.example.com")]
     pub host: Field<String>,
     /// Exact path, or a prefix that ends in `/*`: `/hooks/*` matches `/hooks/` and every path under it, not `/hooks`, and
-    /// `/*` matches every path.
+    /// `/*` matches every path. One segment may be `{tenant}`, as in `/hooks/{tenant}`: the request is then verified with the
+    /// secret of that tenant ([tenants](../../concepts/tenants.md)).
     #[schemars(required, regex(pattern = "^/"), example = &"/hooks/*")]
     pub path: Field<String>,
     /// HTTP methods in capitals, not CONNECT or TRACE; every method if absent. GET does not include HEAD. The response to
     /// another method on the path is 405 `method_not_allowed`.
     #[schemars(length(min = 1), example = json!(["POST"]))]
     pub methods: Section<List<Parsed<Method>>>,
-}
-
-/// `upstream` of a route
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
-pub struct UpstreamYaml {
-    /// `http://host:port`, `https://host:port` or `unix:/path`. The port is 80 or 443 if absent. Exactly one of `url` and
-    /// `urls` is required.
-    #[schemars(regex(pattern = UPSTREAM_URL), example = &"http://127.0.0.1:8000")]
-    pub url: Field<String>,
-    /// Several endpoints instead of `url`, with round-robin load balancing and passive health checks.
-    #[schemars(length(min = 1), inner(regex(pattern = UPSTREAM_URL)))]
-    #[schemars(example = json!(["http://10.0.0.1:8000", "http://10.0.0.2:8000"]))]
-    pub urls: Section<List<Field<String>>>,
-    /// PEM file with the root certificates to which the certificate of an https upstream must chain, instead of the public
-    /// ones. A change of the file takes effect without a restart.
-    #[schemars(example = &"upstream-ca.crt")]
-    pub ca: Field<Parsed<FileName>>,
-    /// Timeouts of the upstream.
-    #[schemars(example = json!({ "total": "10s" }))]
-    pub timeouts: Section<UpstreamTimeoutsYaml>,
-    /// Whether a connection is used again after a request: some upstreams take a body that their handler has not read for
-    /// the next request. A request whose connection is not used again has `Connection: close`.
-    #[schemars(example = &"never")]
-    pub reuse: Field<Reuse>,
-}
-
-/// `timeouts` of an upstream
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamTimeoutsYaml {
-    /// From the end of the request's body to the end of the response. Before the response begins, a timeout is 504
-    /// `upstream_timeout`; after that the response is aborted.
-    #[schemars(example = &"10s")]
-    pub total: Timeout<30_000>,
-    /// Connecting, TLS handshake included; never longer than `total`. After it the response is 502
-    /// `upstream_unreachable`.
-    #[schemars(example = &"2s")]
-    pub connect: Timeout<5_000>,
-    /// How long an idle connection is kept. It must be shorter than the upstream's own keep-alive timeout, which is 5s in
-    /// uvicorn and Node.
-    #[schemars(example = &"30s")]
-    pub keepalive: Timeout<4_000>,
+    /// `true`: a path may contain encoded slashes (`%2F`), such as the names of an API's objects. It needs `path: /*`, and
+    /// an upstream that no other route uses: some applications read `%2F` as `/`, others as a part of a name. Dot segments,
+    /// `//`, `%5C` and `%25` are rejected in both readings, and the path is forwarded as it came.
+    #[schemars(example = true)]
+    pub allow_encoded_slashes: Switch<false>,
 }
 
 /// Whether requests are rejected
@@ -305,6 +283,12 @@ pub struct ForwardYaml {
     /// cannot set these headers, on no route with the same upstream.
     #[schemars(example = json!({ "sub": "X-Hookgate-Subject" }))]
     pub claims_to_headers: Section<BTreeMap<String, Field<String>>>,
+    /// Custom header in which the upstream gets the decision, as a JSON object: `scheme`, `dry_run`, `issuer`, `sender`,
+    /// `kid`, `replay_ids`, `duplicates` (`first`, or `unchecked` without replay protection), and in a dry run the `reason`
+    /// for which the request would be rejected. It has no secret. Clients cannot set it, on no route with the same
+    /// upstream. See [The verdict](../../concepts/load-balancing.md#the-verdict).
+    #[schemars(example = &"X-Hookgate-Verdict")]
+    pub verdict: Field<String>,
     /// Headers of clients that are removed, in addition to those that always are: names, and prefixes that end in `*`.
     /// Other spellings (`X_Role`) are removed too. The headers that HTTP needs (Host, Content-Length, -Type and
     /// -Encoding) cannot be named, and those that the gateway sets are set regardless.

@@ -17,12 +17,13 @@ use crate::auth::certificate_rule::parse_fingerprint;
 use crate::auth::claims::Pointer;
 use crate::auth::client_certificate::San;
 use crate::auth::keys::Algorithm;
+use crate::auth::message_signature::ComponentIdentifier;
 use crate::auth::request::PublicUrl;
 use crate::auth::signature::Component;
 use crate::clock::UnixTime;
 use crate::config::reader::{FILE, Field, List, Location, REVOCATIONS, VARIABLE};
 use crate::config::values::{self, parse_duration, parse_net, parse_pin, parse_rate, parse_size};
-use crate::route::HeaderPattern;
+use crate::route::{HeaderPattern, WebOrigin};
 
 /// A scalar that is written as text.
 pub trait Text: Sized {
@@ -183,6 +184,9 @@ const ADDRESS: &str = "expected an IP address and a port, such as \"0.0.0.0:8443
 const URL: &str =
     "expected https://host, with a port if senders write one, and a path only where another proxy removes it";
 
+const ORIGIN: &str =
+    "expected an origin as browsers send it: https://host in lower case, with a port unless it is the default";
+
 const METHOD: &str = "expected a method in capitals, such as POST (not CONNECT or TRACE)";
 
 const PIN: &str = "expected `sha256/` and the base64 of 32 bytes: the hash of a SubjectPublicKeyInfo";
@@ -206,8 +210,12 @@ texts! {
     Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
+    WebOrigin: "an origin such as https://app.example.com", "https://app.example.com", Some("^https?://[^/?#@]+$"),
+        |text: &str| or(values::parse_origin(text), ORIGIN);
     Pointer: "a name, or a JSON pointer such as /a/b", "jti", None, |text: &str| or(Self::parse(text), POINTER);
     Component: "a component such as body", "body", None, |text: &str| or(Self::parse(text), COMPONENTS);
+    ComponentIdentifier: "a component identifier such as @method or content-digest", "@method", None,
+        |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
     Algorithm: "a JWS algorithm such as RS256", "RS256", Some("^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$"),
         |text: &str| or(Self::named(text), ALGORITHMS);
     San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,

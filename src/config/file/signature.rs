@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::issuer::SecretYaml;
-use super::number::Number;
+use super::issuer::{SecretYaml, SecretsYaml};
+use super::number::{Number, Switch};
 use super::scalar::{OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
 use crate::auth::encoding::Encoding;
 use crate::auth::request::UrlVariant;
@@ -39,14 +39,16 @@ pub struct SignatureYaml {
     /// match, and at most 64 parts. A part that occurs twice is absent.
     #[schemars(example = json!({ "prefix": "sha256=" }))]
     pub parse: Field<ParseYaml>,
-    /// Encoding of the signature, in one spelling: hex in lower case, base64 with padding, base64url without.
+    /// Encoding of the signature, in one spelling: hex in lower case, hex_upper in capitals, base64 with padding,
+    /// base64url without, base64_of_hex of the text in lower case.
     #[schemars(required, example = &"hex")]
     pub encoding: Field<Encoding>,
     /// Components of the string to sign (signed payload), in their order. A component is `literal:TEXT`, `body`,
-    /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `method`, `url`, `url.decoded`, `path`, `query.sorted`,
-    /// `query.pairs`, `form.sorted`, `header:NAME`, `header?:NAME`, `part:KEY`, `headers:PART`, `json:/POINTER`,
-    /// `json?:/POINTER`, `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is
-    /// required with the algorithm sha256 and not allowed with others.
+    /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `body.crc32`, `method`, `url`, `url.decoded`, `path`,
+    /// `query.sorted`, `query.pairs`, `query:NAME`, `query?:NAME`, `query.lower:NAME`, `form.sorted`, `header:NAME`,
+    /// `header?:NAME`, `part:KEY`, `headers:PART`, `listed:HEADER,NAME,…`, `json:/POINTER`, `json?:/POINTER`,
+    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
+    /// algorithm sha256 and not allowed with others.
     #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
     pub signed_payload: Section<List<Parsed<Component>>>,
     /// Separator between the components.
@@ -78,17 +80,19 @@ pub struct SignatureYaml {
     #[schemars(example = json!({ "file": "secrets/sender" }))]
     pub secret: Field<SecretYaml>,
     /// Several shared secrets during a rotation: a signature by any of them is accepted. More than 10 are allowed only
-    /// with `key_id`.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// with `key_id`. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
     /// The sender's public key for Ed25519, ECDSA or RSA: PEM (`BEGIN PUBLIC KEY`), DER, or the bytes of DER or of the raw
     /// key in hex, base64 or base64url, with or without the prefix `whpk_`. RSA keys have 2048 to 8192 bits.
     #[schemars(example = json!({ "file": "sender.pem" }))]
     pub public_key: Field<SecretYaml>,
     /// Several public keys during a rotation: a signature by any of them is accepted. More than 10 are allowed only with
-    /// `key_id`.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
-    pub public_keys: Section<List<Section<SecretYaml>>>,
+    /// `key_id`. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
+    pub public_keys: Section<SecretsYaml>,
 }
 
 impl SignatureYaml {
@@ -125,6 +129,8 @@ pub enum SignatureAlgorithmYaml {
     EcdsaP256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaSha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RsaSha512,
 }
 
 /// The format of the value with the signature: exactly one of these
@@ -185,6 +191,10 @@ pub struct SplitYaml {
     /// Separator between several such values; without it there is one.
     #[schemars(example = &",")]
     pub list: Field<String>,
+    /// Whether every field from `index` on is a signature, any of which may match, as in `1700000000,5257a8…,9fa31c…`.
+    /// Cannot be combined with `list`.
+    #[schemars(example = true)]
+    pub rest: Switch<false>,
 }
 
 /// `timestamp` of a signature: exactly one of header, part, json and form
@@ -258,7 +268,8 @@ pub struct StaticTokenYaml {
     /// Header with the token. Exactly one of `header`, `query`, `json` and `form` is required.
     #[schemars(example = &"X-Token")]
     pub header: Field<String>,
-    /// Authentication scheme before the token in that header, in upper or lower case.
+    /// Authentication scheme before the token in that header, in upper or lower case. With `Basic`, the secret is
+    /// `user:password`, or its base64 (RFC 7617).
     #[schemars(example = &"Bearer")]
     pub scheme: Field<String>,
     /// Query parameter with the token.
@@ -274,9 +285,10 @@ pub struct StaticTokenYaml {
     /// a warning.
     #[schemars(example = json!({ "env": "TOKEN" }))]
     pub secret: Field<SecretYaml>,
-    /// Several tokens during a rotation: any of them is accepted.
-    #[schemars(length(min = 1, max = 64), example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
-    pub secrets: Section<List<Section<SecretYaml>>>,
+    /// Several tokens during a rotation: any of them is accepted. With `{ dir: secrets/{tenant} }` each tenant
+    /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
+    #[schemars(example = json!([{ "file": "secrets/new" }, { "file": "secrets/old" }]))]
+    pub secrets: Section<SecretsYaml>,
 }
 
 impl StaticTokenYaml {

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, Visitor};
 
 use super::access::{Entries, Items, Located};
 use super::cursor::{PathStep, ReadError, Reader, TAG, TAGGED};
-use super::field::{BOOL_OR_MAPPING, LOCATED, STRING_OR_MAPPING};
+use super::field::{BOOL_OR_MAPPING, LIST_OR_MAPPING, LOCATED, STRING_OR_MAPPING};
 use super::messages;
 use crate::config::yaml::{Node, NodeValue};
 
@@ -88,10 +88,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, ReadError> {
         match name {
             LOCATED => visitor.visit_map(Located(self.located())),
-            STRING_OR_MAPPING | BOOL_OR_MAPPING => match self.value() {
+            STRING_OR_MAPPING | BOOL_OR_MAPPING | LIST_OR_MAPPING => match self.value() {
                 Some(NodeValue::Mapping(_)) => visitor.visit_newtype_struct(self),
                 Some(NodeValue::String(_)) if name == STRING_OR_MAPPING => visitor.visit_some(self),
                 Some(NodeValue::Bool(_)) if name == BOOL_OR_MAPPING => visitor.visit_some(self),
+                Some(NodeValue::List(_)) | None if name == LIST_OR_MAPPING => visitor.visit_some(self),
                 // Reported as a wrong type, with the visitor's form.
                 _ => visitor.visit_unit(),
             },

@@ -18,6 +18,9 @@ pub(super) const STRING_OR_MAPPING: &str = "$string_or_mapping";
 /// The serde name by which a key is read whose value is a boolean or a mapping.
 pub(super) const BOOL_OR_MAPPING: &str = "$bool_or_mapping";
 
+/// The serde name by which a key is read whose value is a list or a mapping.
+pub(super) const LIST_OR_MAPPING: &str = "$list_or_mapping";
+
 /// An optional value with its place.
 #[derive(Clone, Debug)]
 pub struct Field<T> {
@@ -205,13 +208,15 @@ impl<'de, W: Deserialize<'de>, M: Deserialize<'de>, T> Visitor<'de> for WordOrMa
     }
 }
 
-/// The type of the word that a key may have instead of a mapping.
+/// The type of the value that a key may have instead of a mapping.
 #[derive(Clone, Copy, Debug)]
 pub enum WordType {
     /// A string.
     String,
     /// `true` or `false`.
     Bool,
+    /// A list, empty where the key is absent.
+    List,
 }
 
 /// Reads a key whose value is a word or a mapping; `form` completes "expected …".
@@ -229,6 +234,7 @@ where
     let name = match word {
         WordType::String => STRING_OR_MAPPING,
         WordType::Bool => BOOL_OR_MAPPING,
+        WordType::List => LIST_OR_MAPPING,
     };
     deserializer.deserialize_newtype_struct(name, WordOrMappingVisitor { form, of_word, of_mapping })
 }

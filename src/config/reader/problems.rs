@@ -74,9 +74,14 @@ impl Problems {
         segments.into_iter().rev().collect()
     }
 
+    /// A problem at this place, whose message is not known yet.
+    pub fn at(&self, at: Location) -> Problem {
+        Problem { position: self.position(at), field: self.path(at), message: String::new() }
+    }
+
     /// Records a problem.
     pub fn add(&mut self, at: Location, message: impl Into<String>) {
-        self.found.push(Problem { position: self.position(at), field: self.path(at), message: message.into() });
+        self.found.push(Problem { message: message.into(), ..self.at(at) });
     }
 
     /// Records a problem of a value that is not read.

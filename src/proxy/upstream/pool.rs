@@ -9,24 +9,21 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::header::HOST;
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::rt::{Read, Write};
-use hyper::service::Service;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::SendRequest;
 
+use super::connection::{ConnectError, UpstreamSender, open, to_http2};
+use super::deadline::Deadline;
 use super::health::{AttemptOutcome, Health, HealthChange};
-use crate::proxy::request_body::{Received, RequestBody};
-use crate::route::{Endpoint, EndpointAddress};
+use super::shared::SharedConnections;
+use crate::proxy::request_body::RequestBody;
+use crate::route::{Endpoint, EndpointAddress, Protocol};
 use crate::telemetry;
-
-type UpstreamSender = SendRequest<RequestBody>;
 
 /// Maximum number of idle connections to one endpoint.
 const MAX_IDLE: usize = 256;
@@ -40,109 +37,167 @@ pub(super) struct Pool {
     /// Dropped once no configuration and no request uses it.
     pub(super) endpoint: Weak<Endpoint>,
     keepalive: Duration,
-    /// Idle connections, oldest first.
+    /// Host and port of the endpoint's URL, for `host: upstream`.
+    host: Option<HeaderValue>,
+    /// Idle HTTP/1 connections, oldest first.
     idle: Mutex<Vec<IdleConnection>>,
+    /// HTTP/2 connections, idle or not.
+    shared: SharedConnections,
+    /// The scheme of HTTP/2 requests.
+    scheme: Scheme,
     /// Used if the upstream has several endpoints.
     health: Mutex<Health>,
 }
 
 #[derive(Debug)]
 struct IdleConnection {
-    sender: UpstreamSender,
+    sender: SendRequest<RequestBody>,
     since: Instant,
 }
 
-/// Why there is no response.
+/// How a request is sent.
+pub(super) struct Delivery<'a> {
+    /// Whether its connection is used again afterwards.
+    pub(super) reuse: bool,
+    pub(super) protocol: Protocol,
+    /// Whether its Host is that of the endpoint's URL.
+    pub(super) own_host: bool,
+    pub(super) deadline: Deadline<'a>,
+}
+
+/// Why there is no response, with the cause in a text for the log.
 #[derive(Debug)]
 pub(super) enum SendError {
     /// There was no connection, and no byte of the request was sent.
-    NotSent(Box<Request<RequestBody>>),
+    NotSent(Box<Request<RequestBody>>, String),
     /// The connection broke, and the upstream may have seen the request.
-    Broke,
+    Broke(String),
     /// There was no response in time.
-    Late,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum ConnectError {
-    #[error("timed out")]
-    Late,
-    #[error("the endpoint is no longer configured")]
-    Gone,
-    #[error(transparent)]
-    Tcp(Box<dyn std::error::Error + Send + Sync>),
-    #[error(transparent)]
-    Socket(std::io::Error),
-    #[error("TLS handshake failed")]
-    Tls(#[source] std::io::Error),
-    #[error(transparent)]
-    Http(#[from] hyper::Error),
+    Late(String),
 }
 
 impl Pool {
     pub(super) fn new(endpoint: &Arc<Endpoint>) -> Arc<Self> {
-        let (keepalive, weak) = (endpoint.keepalive, Arc::downgrade(endpoint));
-        let pool = Arc::new(Self { endpoint: weak, keepalive, idle: Mutex::default(), health: Mutex::default() });
+        let host = endpoint.address.uri().and_then(|uri| HeaderValue::from_str(uri.authority()?.as_str()).ok());
+        let pool = Arc::new(Self {
+            endpoint: Arc::downgrade(endpoint),
+            keepalive: endpoint.keepalive,
+            host,
+            idle: Mutex::default(),
+            shared: SharedConnections::default(),
+            scheme: if matches!(endpoint.address, EndpointAddress::Tls(..)) { Scheme::HTTPS } else { Scheme::HTTP },
+            health: Mutex::default(),
+        });
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
 
-    /// Sends a request over an idle connection, or a new one, which is used again afterwards if `reuse` says so.
+    /// Sends a request over an idle connection, or a new one.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
-        reuse: bool,
-        deadline: &Deadline<'_>,
+        delivery: &Delivery<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        if let Some(sender) = self.take() {
-            match self.exchange(sender, request, reuse, deadline).await {
+        if let (true, Some(host)) = (delivery.own_host, &self.host) {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        if let Some(sender) = self.take(delivery.protocol) {
+            match self.exchange(sender, request, delivery).await {
                 // The upstream has just closed the idle connection.
-                Err(SendError::NotSent(back)) => request = *back,
+                Err(SendError::NotSent(back, _closed)) => request = *back,
                 done => return done,
             }
         }
         // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
-        match Box::pin(self.connect(deadline.left())).await {
-            Ok(fresh) => self.exchange(fresh, request, reuse, deadline).await,
+        match Box::pin(self.connect(delivery.deadline.left())).await {
+            Ok(fresh) => {
+                if let (UpstreamSender::Http2(fresh), true) = (&fresh, delivery.reuse) {
+                    self.shared.add(fresh);
+                }
+                self.exchange(fresh, request, delivery).await
+            }
             Err(error) => {
-                let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
-                tracing::warn!(upstream = url, error = telemetry::chain(&error), "cannot connect to the upstream");
-                Err(SendError::NotSent(Box::new(request)))
+                let error = telemetry::chain(&error);
+                tracing::warn!(upstream = self.url(), error, "cannot connect to the upstream");
+                Err(SendError::NotSent(Box::new(request), self.detail(&error)))
             }
         }
     }
 
     async fn exchange(
         self: &Arc<Self>,
-        mut sender: UpstreamSender,
-        request: Request<RequestBody>,
-        reuse: bool,
-        deadline: &Deadline<'_>,
+        sender: UpstreamSender,
+        mut request: Request<RequestBody>,
+        Delivery { reuse, deadline, .. }: &Delivery<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        match deadline.within(sender.try_send_request(request)).await {
-            Some(Ok(response)) => {
-                let connection = PooledConnection { sender: reuse.then_some(sender), pool: Arc::clone(self) };
-                Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection }))
+        let pool = Arc::clone(self);
+        match sender {
+            UpstreamSender::Http1(mut sender) => {
+                let sent = deadline.within(sender.try_send_request(request)).await;
+                self.answered(sent, deadline, || {
+                    let sender = reuse.then_some(UpstreamSender::Http1(sender));
+                    PooledConnection { sender, pool }
+                })
             }
-            Some(Err(mut error)) => {
-                Err(error.take_message().map_or(SendError::Broke, |back| SendError::NotSent(Box::new(back))))
+            UpstreamSender::Http2(shared) => {
+                // Before the wait: the client may leave.
+                let connection = PooledConnection { sender: Some(UpstreamSender::Http2(shared.clone())), pool };
+                if !to_http2(&mut request, &self.scheme) {
+                    return Err(SendError::Broke(self.detail("the Host of the request cannot be sent in HTTP/2")));
+                }
+                let mut requests = shared.requests.clone();
+                let sent = deadline.within(requests.try_send_request(request)).await;
+                // A request body that ends prematurely says nothing about the connection.
+                if !matches!(sent, Some(Ok(_))) && deadline.received.fault().is_none() {
+                    self.shared.retire(&shared);
+                }
+                self.answered(sent, deadline, || connection)
             }
-            None => Err(SendError::Late),
         }
     }
 
-    /// The youngest idle connection.
-    fn take(&self) -> Option<UpstreamSender> {
+    fn answered(
+        &self,
+        sent: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+        deadline: &Deadline<'_>,
+        connection: impl FnOnce() -> PooledConnection,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        match sent {
+            Some(Ok(response)) => Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection() })),
+            Some(Err(mut error)) => {
+                let cause = self.detail(&telemetry::chain(error.error()));
+                Err(match error.take_message() {
+                    Some(back) => SendError::NotSent(Box::new(back), cause),
+                    None => SendError::Broke(cause),
+                })
+            }
+            None => Err(SendError::Late(self.detail(&format!("no response headers within {}", deadline.key)))),
+        }
+    }
+
+    fn url(&self) -> Option<String> {
+        self.endpoint.upgrade().map(|endpoint| endpoint.url.clone())
+    }
+
+    /// The text for the log: of several endpoints, which one.
+    fn detail(&self, cause: &str) -> String {
+        self.url().map_or_else(|| cause.to_owned(), |url| format!("{url}: {cause}"))
+    }
+
+    /// The youngest idle connection, or one with room for another stream.
+    fn take(&self, protocol: Protocol) -> Option<UpstreamSender> {
+        if protocol == Protocol::Http2 {
+            return self.shared.take(self.keepalive).map(UpstreamSender::Http2);
+        }
         let mut idle = locked(&self.idle);
         while idle.pop_if(|last| last.sender.is_closed()).is_some() {}
         // A connection may still be busy with the rest of a request body for which its upstream did not wait.
         let youngest = idle.iter().rposition(|one| one.sender.is_ready())?;
         let one = idle.remove(youngest);
-        (one.since.elapsed() < self.keepalive).then_some(one.sender)
+        (one.since.elapsed() < self.keepalive).then_some(UpstreamSender::Http1(one.sender))
     }
 
-    fn keep(&self, sender: UpstreamSender) {
+    fn keep(&self, sender: SendRequest<RequestBody>) {
         let mut idle = locked(&self.idle);
         if !sender.is_closed() && idle.len() < MAX_IDLE {
             idle.push(IdleConnection { sender, since: Instant::now() });
@@ -152,7 +207,7 @@ impl Pool {
     async fn connect(&self, left: Duration) -> Result<UpstreamSender, ConnectError> {
         let endpoint = self.endpoint.upgrade().ok_or(ConnectError::Gone)?;
         let limit = endpoint.connect.min(left);
-        let opened = tokio::time::timeout(limit, open(&endpoint.address, limit)).await;
+        let opened = tokio::time::timeout(limit, open(&endpoint, limit)).await;
         opened.unwrap_or(Err(ConnectError::Late))
     }
 
@@ -162,44 +217,10 @@ impl Pool {
 
     pub(super) fn note(&self, outcome: AttemptOutcome) {
         let change = self.health().note(outcome, Instant::now());
-        let url = self.endpoint.upgrade().map(|endpoint| endpoint.url.clone());
         match change {
             None => {}
-            Some(HealthChange::Ejected) => tracing::warn!(upstream = url, "upstream ejected"),
-            Some(HealthChange::Restored) => tracing::info!(upstream = url, "upstream back in rotation"),
-        }
-    }
-}
-
-/// The deadline of an upstream's response headers. The upstream's timeout runs from the end of the request body. While
-/// the body is still arriving, its own limits apply, and `latest` bounds an upstream that does not read it.
-pub(super) struct Deadline<'a> {
-    pub(super) received: &'a Received,
-    pub(super) begun: Instant,
-    pub(super) timeout: Duration,
-    pub(super) latest: Instant,
-}
-
-impl Deadline<'_> {
-    /// Time left to connect; no part of the body is read before that.
-    pub(super) fn left(&self) -> Duration {
-        self.timeout.saturating_sub(self.begun.elapsed())
-    }
-
-    /// Waits for the response headers; `None` if the deadline passes first.
-    pub(super) async fn within<F: Future>(&self, response: F) -> Option<F::Output> {
-        let mut response = std::pin::pin!(response);
-        let mut deadline = self.begun + self.timeout;
-        loop {
-            if let Ok(response) = tokio::time::timeout_at(deadline.into(), response.as_mut()).await {
-                return Some(response);
-            }
-            let ended = self.received.ended().unwrap_or_else(Instant::now);
-            let next = (ended + self.timeout).min(self.latest);
-            if next <= deadline {
-                return None;
-            }
-            deadline = next;
+            Some(HealthChange::Ejected) => tracing::warn!(upstream = self.url(), "upstream ejected"),
+            Some(HealthChange::Restored) => tracing::info!(upstream = self.url(), "upstream back in rotation"),
         }
     }
 }
@@ -213,42 +234,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn sweep(pool: Weak<Pool>) {
     while let Some(pool) = pool.upgrade() {
         let keepalive = pool.keepalive;
+        pool.shared.sweep(keepalive);
         locked(&pool.idle).retain(|one| !one.sender.is_closed() && one.since.elapsed() < keepalive);
         drop(pool);
         tokio::time::sleep(keepalive.max(SWEEP_EVERY)).await;
     }
-}
-
-async fn open(address: &EndpointAddress, limit: Duration) -> Result<UpstreamSender, ConnectError> {
-    match address {
-        EndpointAddress::Tcp(uri) => speak(TokioIo::new(tcp(uri, limit).await?)).await,
-        EndpointAddress::Tls(uri, trust) => {
-            let connector = TlsConnector::from(Arc::clone(&trust.config));
-            let stream = connector.connect(trust.name.clone(), tcp(uri, limit).await?).await;
-            speak(TokioIo::new(stream.map_err(ConnectError::Tls)?)).await
-        }
-        EndpointAddress::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(ConnectError::Socket)?;
-            speak(TokioIo::new(stream)).await
-        }
-    }
-}
-
-/// Resolves the name and tries its addresses, of both families in parallel; `limit` bounds all attempts together.
-async fn tcp(uri: &Uri, limit: Duration) -> Result<TcpStream, ConnectError> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(limit));
-    let stream = TowerToHyperService::new(connector).call(uri.clone()).await;
-    stream.map(TokioIo::into_inner).map_err(|error| ConnectError::Tcp(error.into()))
-}
-
-async fn speak(io: impl Read + Write + Send + Unpin + 'static) -> Result<UpstreamSender, ConnectError> {
-    let (sender, connection) = handshake(io).await?;
-    // The request that uses the connection gets its errors.
-    tokio::spawn(connection);
-    Ok(sender)
 }
 
 /// A response body and its connection, which goes back to the pool when the response is dropped, if it may be used
@@ -267,8 +257,10 @@ struct PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            self.pool.keep(sender);
+        match self.sender.take() {
+            Some(UpstreamSender::Http1(sender)) => self.pool.keep(sender),
+            Some(UpstreamSender::Http2(sender)) => self.pool.shared.give_back(&sender),
+            None => {}
         }
     }
 }

@@ -167,3 +167,23 @@ fn valid_bytes_before_an_error_are_passed_on() {
     assert_eq!(framing().follow(&bytes), Err((line, FramingError::Ambiguous)));
     assert_eq!(framing().follow(&bytes[..first]), Ok(()));
 }
+
+/// The parser rejects a target that is no URL without a body and without a log line, so that none may reach it.
+#[test]
+fn a_target_that_is_no_url_is_rejected_before_the_parser_sees_it() {
+    for byte in 0x21..=0xff_u8 {
+        for target in [&[b'/', byte][..], &[b'/', b'?', byte], &[byte], &[byte, b'/']] {
+            let line = [b"GET ", target, b" HTTP/1.1\r\n"].concat();
+            let taken = framing().follow(&line).is_ok();
+            assert!(!taken || Uri::try_from(target).is_ok(), "{}", target.escape_ascii());
+        }
+    }
+    for target in ["/a?b=\"1\"", "/a?<b>", "/a<b", "/`", "http://", "http:///a", "a/b", "/a?\u{e9}"] {
+        let result = follow(format!("GET {target} HTTP/1.1\r\n").as_bytes()).1;
+        assert_eq!(result, if target.is_ascii() { Err(FramingError::Target) } else { Ok(()) }, "{target}");
+    }
+    for target in ["/a?{[^|`\\]}", "/{a}|^[b]", "*", "http://a/b", "a:80", "/a?\u{65e5}"] {
+        assert_eq!(follow(format!("GET {target} HTTP/1.1\r\n").as_bytes()).1, Ok(()), "{target}");
+    }
+    assert_eq!(framing().follow(b"GET /a?\xe9 HTTP/1.1\r\n").map_err(|(_, why)| why), Err(FramingError::Target));
+}

@@ -9,6 +9,7 @@ use hookgate::auth::detached::DetachedPolicy;
 use hookgate::auth::issuer::Issuer;
 use hookgate::auth::jwt::JwtPolicy;
 use hookgate::auth::keys::Keys;
+use hookgate::auth::message_signature::MessageSignaturePolicy;
 use hookgate::auth::secret::{Secret, SecretKey};
 use hookgate::auth::signature::SignaturePolicy;
 use hookgate::auth::static_token::StaticTokenPolicy;
@@ -23,6 +24,7 @@ pub fn policy(policy: &Policy) -> Value {
         match policy {
             Policy::Jwt(policy) => jwt(policy),
             Policy::Detached(policy) => detached(policy),
+            Policy::MessageSignature(policy) => message_signature(policy),
             Policy::Signature(policy) => signature(policy),
             Policy::ClientCertificate(rule) => {
                 let fingerprints = rule.sha256.iter().map(hex::encode);
@@ -96,6 +98,34 @@ fn detached(policy: &DetachedPolicy) -> Value {
     })
 }
 
+fn message_signature(policy: &MessageSignaturePolicy) -> Value {
+    let MessageSignaturePolicy {
+        name,
+        places: _,
+        issuer,
+        label,
+        tag,
+        required,
+        requires_digest,
+        required_parameters,
+        max_age,
+        leeway,
+        replay_id,
+    } = policy;
+    json!({
+        "name": Arc::clone(name).as_ref(),
+        "issuer": self::issuer(issuer),
+        "label": debug(label),
+        "tag": debug(tag),
+        "required_components": required.iter().map(ToString::to_string).collect::<Value>(),
+        "requires_digest": requires_digest,
+        "required_parameters": all_debug(required_parameters),
+        "max_age": debug(max_age),
+        "leeway": debug(leeway),
+        "replay_id": debug(replay_id),
+    })
+}
+
 fn signature(policy: &SignaturePolicy) -> Value {
     let SignaturePolicy {
         name,
@@ -114,6 +144,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         body_hash,
         id,
         secrets,
+        repeats,
         replay_id,
     } = policy;
     json!({
@@ -134,6 +165,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         },
         "body_hash": debug(body_hash),
         "id": debug(id),
+        "repeats": repeats,
         "secrets": secrets_of(secrets),
         "replay_id": debug(replay_id),
     })
@@ -141,7 +173,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
 
 /// Number and kind of each secret, and its id.
 fn secrets_of(secrets: &[Secret]) -> Value {
-    let view = |Secret { index, id, sender, key, digest: _ }: &Secret| match key {
+    let view = |Secret { index, id, sender, tenant: _, key, digest: _ }: &Secret| match key {
         SecretKey::Shared(_) => format!("{index}: shared, id {id:?}, sender {sender:?}"),
         SecretKey::Public(_) => format!("{index}: public key, id {id:?}, sender {sender:?}"),
     };

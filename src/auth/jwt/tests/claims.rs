@@ -30,7 +30,7 @@ fn the_issuer_is_exact() {
 fn an_issuer_written_none_is_not_compared_but_still_a_text() {
     let mut policy = usual();
     policy.required_claims.clear();
-    policy.issuers[0].iss = None;
+    policy.issuers[0].iss = IssuerClaim::Any;
     assert_eq!(claims_under(&policy, &json!({"iss": null})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": "any"})), Ok(()));
     assert_eq!(claims_under(&policy, &json!({"iss": 7})), Err(Reason::MalformedToken));
@@ -220,4 +220,118 @@ fn rules_come_last() {
     assert_eq!(claims_under(&policy, &json!({"exp": NOW - 60})), Err(Reason::TokenExpired));
     assert_eq!(claims_under(&policy, &json!({"aud": "x"})), Err(Reason::InvalidAudience));
     assert_eq!(claims_under(&policy, &json!({})), Err(Reason::ClaimMismatch));
+}
+
+/// The policy of an issuer with this `iss`, whose key has this member `issuer`.
+fn of_issuer(iss: IssuerClaim, key_issuer: Option<&str>) -> JwtPolicy {
+    let jwk = with(ED25519.jwk(), &json!({ "kid": "1", "issuer": key_issuer }));
+    let mut policy =
+        policy(vec![issuer("acme", ISSUER, fixed(key_set(&[jwk], &[Algorithm::EdDSA])), &[Algorithm::EdDSA])]);
+    policy.issuers[0].iss = iss;
+    policy.required_claims = vec!["aud".into(), "exp".into()];
+    policy
+}
+
+/// Microsoft Entra has one key set for all tenants, of which any customer can make one.
+#[test]
+fn of_an_issuer_template_only_the_listed_tenants_are_accepted() {
+    let template = "https://login.test/{tenantid}/v2.0";
+    let tenants = || IssuerClaim::Tenants(template.into(), vec!["one".into(), "two".into()]);
+    let of = |key_issuer, iss: &str| claims_under(&of_issuer(tenants(), key_issuer), &json!({ "iss": iss }));
+    let (one, two) = ("https://login.test/one/v2.0", "https://login.test/two/v2.0");
+    for key_issuer in [None, Some(template)] {
+        assert_eq!((of(key_issuer, one), of(key_issuer, two)), (Ok(()), Ok(())));
+    }
+    // A key of one tenant signs for that one alone.
+    assert_eq!((of(Some(one), one), of(Some(one), two)), (Ok(()), Err(Reason::InvalidIssuer)));
+    for other in [
+        "https://login.test/three/v2.0",
+        "https://login.test//v2.0",
+        template,
+        "https://login.test/one",
+        "https://login.test/one/v2.0/",
+        "https://login.test/one/two/v2.0",
+        "one",
+        "https://login.test/one/v2.0x",
+    ] {
+        assert_eq!(of(None, other), Err(Reason::InvalidIssuer), "{other}");
+    }
+    assert_eq!(claims_under(&of_issuer(tenants(), None), &json!({"iss": null})), Err(Reason::MissingClaim));
+    let sender = |iss: &str| {
+        let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), &json!({ "iss": iss })).to_string());
+        verify(&of_issuer(tenants(), None), &token).ok().unwrap().sender().text().unwrap()
+    };
+    assert_eq!((sender(one), sender(two)), ("acme/one/acme".to_owned(), "acme/two/acme".to_owned()));
+}
+
+/// SPIFFE JWT-SVID §3: a JWT-SVID has no `iss`; its subject is in the trust domain of the keys.
+#[test]
+fn the_subject_of_a_jwt_svid_is_in_the_trust_domain() {
+    let policy = of_issuer(IssuerClaim::TrustDomain("spiffe://prod.test".into()), None);
+    let of = |sub: &str| claims_under(&policy, &json!({ "iss": null, "sub": sub }));
+    assert_eq!(of("spiffe://prod.test/billing"), Ok(()));
+    for other in ["spiffe://prod.test", "spiffe://prod.test.evil/x", "spiffe://dev.test/x", "SPIFFE://prod.test/x", "x"]
+    {
+        assert_eq!(of(other), Err(Reason::InvalidIssuer), "{other}");
+    }
+    assert_eq!(claims_under(&policy, &json!({"iss": "https://any/", "sub": "spiffe://prod.test/a"})), Ok(()));
+    assert_eq!(claims_under(&policy, &json!({"iss": null, "sub": null})), Err(Reason::MissingClaim));
+}
+
+/// The operator must see which claim, rule or algorithm it is; of the values only `iss`, `aud` and `kid` are told.
+#[test]
+fn a_rejection_names_what_is_wrong() {
+    let mut policy = usual();
+    policy.required_claims.push("jti".into());
+    policy.claims.push(ClaimRule { pointer: Pointer::parse("role").unwrap(), test: ClaimTest::Equals(json!("a")) });
+    let detail = |changes: Value| {
+        let token = ED25519.token(Algorithm::EdDSA, HEADER, with(good_claims(), &changes).to_string());
+        verify(&policy, &token).err().unwrap().detail.unwrap().into_owned()
+    };
+    let secret = "s3cret";
+    for (changes, told) in [
+        (json!({"jti": null}), "the token has no `jti`"),
+        (json!({"jti": secret, "role": secret}), "the claim /role does not satisfy `equals`: it is a text"),
+        (json!({}), "the token has no claim /role, for which the rule is `equals`"),
+        (
+            json!({"iss": "https://auth.example.com"}),
+            "expected iss \"https://auth.example.com/\", got \"https://auth.example.com\"",
+        ),
+        (json!({"aud": ["x\n", "y"]}), "expected aud \"https://api.example.com/webhook\", got \"x\\n\", \"y\""),
+        (json!({"aud": []}), "expected aud \"https://api.example.com/webhook\", got none"),
+        (json!({"exp": "soon"}), "`exp` does not have the type of RFC 7519 §4.1"),
+    ] {
+        assert_eq!(detail(changes.clone()), told, "{changes}");
+        assert!(!detail(changes).contains(secret));
+    }
+    let long = "x".repeat(7000);
+    assert!(detail(json!({ "iss": long })).len() < 300 && detail(json!({ "aud": vec![long; 64] })).len() < 1000);
+    assert!(!detail(json!({ "iss": good() })).contains("eyJ"));
+}
+
+#[test]
+fn a_rejection_before_the_signature_names_the_rule_of_the_format() {
+    let told = |token: &str| verify(&usual(), token).err().unwrap().detail.unwrap().into_owned();
+    let signed = |header: &str| ED25519.token(Algorithm::EdDSA, header, good_claims().to_string());
+    for (token, rule) in [
+        ("opaque".to_owned(), "it has no dots: an opaque token, not a JWT"),
+        ("a.b.c.d.e".to_owned(), "it has five parts: an encrypted token (JWE)"),
+        ("a.b".to_owned(), "it does not have three parts"),
+        ("a.b.".to_owned(), "one of its parts is empty: an unsigned token has no signature"),
+        (
+            "eyJhIjoxfQ==.e30.c2ln".to_owned(),
+            "its header is padded base64, not base64url without padding (RFC 7515 §2)",
+        ),
+        (signed(r#"{"alg":"EdDSA","crit":[]}"#), "its header has `crit`, which is not supported"),
+        (signed(r#"{"alg":"EdDSA","typ":"x"}"#), "its typ is \"x\"; allowed_types are JWT, at+jwt"),
+        (signed(r#"{"alg":"none"}"#), "the token's alg is \"none\""),
+        (signed(r#"{"alg":"RS256"}"#), "the token's alg is RS256; allowed are EdDSA"),
+        (signed(r#"{"alg":"EdDSA","kid":"2"}"#), "no key of the issuer has the kid \"2\""),
+    ] {
+        assert_eq!(told(&token), rule, "{token}");
+    }
+    let claims = with(good_claims(), &json!({"iss": "https://other/"})).to_string();
+    let other = Signer::ed25519().token(Algorithm::EdDSA, HEADER, claims);
+    let expected = "alg EdDSA, kid \"1\"; expected iss \"https://auth.example.com/\", got \"https://other/\"";
+    assert_eq!(told(&other), expected);
 }

@@ -329,6 +329,7 @@ fn an_unknown_key_is_reported_to_its_handle() {
         discovery: None,
         ca: None,
         pins: Vec::new(),
+        access: crate::auth::keys::JwksAccess::default(),
         cache: None,
         algorithms: vec![Algorithm::EdDSA],
         refresh: seconds(600),
@@ -350,6 +351,17 @@ fn an_unknown_key_is_reported_to_its_handle() {
     assert_eq!(evaluate(&policy, &good()), Ok(()));
     let unknown = ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA","kid":"2"}"#, good_claims().to_string());
     assert_eq!(rejection(&unknown), (Reason::UnknownKey, false, true));
+    // A key without `kid` may have been replaced by another one without.
+    let unnamed = |kid: &str| {
+        let header = format!(r#"{{"alg":"EdDSA"{kid}}}"#);
+        rejection(&Signer::ed25519().token(Algorithm::EdDSA, header, good_claims().to_string()))
+    };
+    assert_eq!(unnamed(""), (Reason::InvalidSignature, false, true));
+    let before = remote.fetched().unwrap().keys.clone();
+    remote.replace(key_set(&[ED25519.jwk()], &[Algorithm::EdDSA]), now());
+    assert_eq!(unnamed(r#","kid":"3""#), (Reason::InvalidSignature, false, true));
+    assert_eq!(evaluate(&policy, &good()), Ok(()));
+    remote.replace((*before).clone(), now());
     // A rejection that a fetch cannot resolve has no handle, so that an unauthenticated client cannot cause a fetch.
     let forged = Signer::ed25519().token(Algorithm::EdDSA, HEADER, good_claims().to_string());
     assert_eq!(rejection(&forged), (Reason::InvalidSignature, false, false));
@@ -380,7 +392,7 @@ fn a_cached_token_is_verified_again_and_by_its_own_keys() {
     assert_eq!(known(|_| {}), Ok(()));
     assert_eq!(known(|policy| policy.allowed_types = vec!["secevent+jwt".into()]), Err(Reason::MalformedToken));
     assert_eq!(known(|policy| policy.audience = Audience::OneOf(vec!["other".into()])), Err(Reason::InvalidAudience));
-    assert_eq!(known(|policy| policy.issuers[0].iss = Some("other".into())), Err(Reason::InvalidIssuer));
+    assert_eq!(known(|policy| policy.issuers[0].iss = IssuerClaim::Exact("other".into())), Err(Reason::InvalidIssuer));
     assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Reason::UnsupportedAlgorithm));
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
     let expired = policy.verify_token(&token, late, &mut Explanation::off()).map(|_| ());

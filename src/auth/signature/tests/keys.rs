@@ -13,6 +13,7 @@ const ALL: &[SignatureAlgorithm] = &[
     SignatureAlgorithm::Ed25519,
     SignatureAlgorithm::EcdsaP256,
     SignatureAlgorithm::RsaSha256,
+    SignatureAlgorithm::RsaSha512,
 ];
 
 fn verifies(key: &SecretKey, algorithm: SignatureAlgorithm, text: &str, signature: &[u8]) -> bool {
@@ -25,7 +26,7 @@ fn each_hash_makes_a_mac_of_its_own() {
     let key = secret(0, None, SECRET).key;
     let macs: Vec<_> = ALL.iter().map(|algorithm| key.mac(*algorithm, &[Cow::Borrowed(b"text")])).collect();
     let lengths: Vec<Option<usize>> = macs.iter().map(|mac| mac.as_ref().map(Vec::len)).collect();
-    assert_eq!(lengths, [Some(20), Some(32), Some(48), Some(64), Some(32), None, None, None]);
+    assert_eq!(lengths, [Some(20), Some(32), Some(48), Some(64), Some(32), None, None, None, None]);
     for (made_with, mac) in ALL.iter().zip(macs).filter_map(|(algorithm, mac)| Some((algorithm, mac?))) {
         for algorithm in ALL {
             assert_eq!(verifies(&key, *algorithm, "text", &mac), algorithm == made_with, "{algorithm:?}");
@@ -49,6 +50,7 @@ pub(super) fn signers() -> Vec<Signs> {
     let ed25519_spki = spki(&|| aws_lc_rs::encoding::AsDer::as_der(ed25519.public_key()).unwrap().as_ref().to_vec());
     let p256_spki = spki(&|| aws_lc_rs::encoding::AsDer::as_der(p256.public_key()).unwrap().as_ref().to_vec());
     let rsa = |text: &[u8]| RSA.sign(crate::auth::keys::Algorithm::RS256, text);
+    let rsa512 = |text: &[u8]| RSA.sign(crate::auth::keys::Algorithm::RS512, text);
     vec![
         (ed25519_spki, SignatureAlgorithm::Ed25519, Box::new(move |text| ed25519.sign(text).as_ref().to_vec())),
         (
@@ -57,6 +59,7 @@ pub(super) fn signers() -> Vec<Signs> {
             Box::new(move |text| p256.sign(&SystemRandom::new(), text).unwrap().as_ref().to_vec()),
         ),
         (RSA.spki(), SignatureAlgorithm::RsaSha256, Box::new(rsa)),
+        (RSA.spki(), SignatureAlgorithm::RsaSha512, Box::new(rsa512)),
     ]
 }
 
@@ -73,7 +76,13 @@ fn a_public_key_verifies_its_own_signatures_and_no_macs() {
             let forged = secret(0, None, &spki).key.mac(SignatureAlgorithm::Hmac(hash), &[Cow::Borrowed(b"text")]);
             assert!(!verifies(&key, SignatureAlgorithm::Hmac(hash), "text", &forged.unwrap()));
         }
+        let is_rsa = |algorithm| matches!(algorithm, SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha512);
         for other in ALL.iter().filter(|other| **other != algorithm) {
+            if is_rsa(*other) && is_rsa(algorithm) {
+                let key = SecretKey::from_public(pem("PUBLIC KEY", &spki).as_bytes(), *other).unwrap();
+                assert!(!verifies(&key, *other, "text", &good), "{other:?}");
+                continue;
+            }
             assert!(SecretKey::from_public(pem("PUBLIC KEY", &spki).as_bytes(), *other).is_err(), "{other:?}");
         }
     }

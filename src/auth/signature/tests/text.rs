@@ -27,6 +27,8 @@ fn components_have_the_values_that_their_names_say() {
         (&["literal:a:b"], "a:b"),
         (&["query.pairs"], "b1c2"),
         (&["header:x-id", "header?:x-none"], "7."),
+        (&["query:b", "query?:d", "query:c"], "1..2"),
+        (&["body.crc32"], "2745614147"),
     ] {
         assert_eq!(signs(components, "/a?c=2&b=1", &[("x-id", "7")], b"{}", text), Ok(0), "{components:?}");
         assert_eq!(
@@ -37,9 +39,22 @@ fn components_have_the_values_that_their_names_say() {
     }
     let raw = mac(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"{}"));
     assert_eq!(evaluate(&policy(&["body.sha256.raw"]), &[("x-sig", &raw)], b"{}"), Ok(0));
-    for text in
-        ["", "boddy", "header:", "header:a b", "json:", "body.sha1.hex", "text", "part:", "url.sorted", "cookie:c"]
-    {
+    for text in [
+        "",
+        "boddy",
+        "header:",
+        "header:a b",
+        "json:",
+        "body.sha1.hex",
+        "text",
+        "part:",
+        "url.sorted",
+        "cookie:c",
+        "query:",
+        "query",
+        "listed:",
+        "listed:a,b c",
+    ] {
         assert_eq!(Component::parse(text), None, "{text}");
     }
 }
@@ -60,6 +75,9 @@ fn a_missing_component_has_its_own_reason() {
         (&["form:id"], &[FORM], b"other=1", MISSING),
         (&["part:id"], &[], b"", MISSING),
         (&["headers:id"], &[], b"", MISSING),
+        (&["query:id"], &[], b"", MISSING),
+        (&["query.lower:id"], &[], b"", MISSING),
+        (&["listed:x-list"], &[], b"", MISSING),
     ] {
         let told = String::from_utf8_lossy(body);
         assert_eq!(signs(components, "/a", fields, body, ""), expected, "{components:?} {told}");
@@ -102,6 +120,42 @@ fn listed_headers_are_all_there() {
     assert_eq!(evaluate(&["x-a"; 33].join(" "), &format!("{}.body", ["1"; 33].join(".")), &both), BAD);
     let three = [("x-a", "1"), ("x-b", "2"), ("x-b", "3")];
     assert_eq!(evaluate("x-a x-b", "1.2.body", &three), Err(Reason::MultipleCredentials));
+}
+
+/// Mercado Pago signs an id of the query, decoded and in lower case. Of two values, the upstream could use the other one.
+#[test]
+fn a_query_parameter_is_signed_by_its_one_value() {
+    let signs = |component: &str, target: &str, text: &str| {
+        let id = ["literal:id", component, "header:x-request-id", "part:ts"];
+        let mut policy = policy(&id);
+        policy.parse = pairs("v1");
+        let value = format!("ts=1704908010,v1={}", mac(format!("id.{text}.r1.1704908010")));
+        evaluate_at(&policy, target, &[("x-sig", &value), ("x-request-id", "r1")], b"")
+    };
+    assert_eq!(signs("query:data.id", "/a?data.id=A%2fb+c&type=payment", "A/b c"), Ok(0));
+    assert_eq!(signs("query.lower:data.id", "/a?data.id=A%2fb+c&type=payment", "a/b c"), Ok(0));
+    assert_eq!(signs("query:data.id", "/a?data.id=124&data.id=123", "123"), Err(Reason::MultipleCredentials));
+    assert_eq!(signs("query:data.id", "/a?data.id=123&data%2Eid=124", "123"), Err(Reason::MultipleCredentials));
+    assert_eq!(signs("query:data.id", "/a?data.id=124", "123"), BAD);
+    assert_eq!(signs("query:data.id", "/a?Data.id=123", "123"), MISSING);
+}
+
+/// Contentful's rule. A header that the sender did not list could be changed.
+#[test]
+fn headers_that_a_header_lists_are_signed_with_their_names() {
+    let signs = |list: &str, text: &str| {
+        let components = ["listed:x-list,x-time", "body"];
+        let fields = [("x-list", list), ("x-time", "17"), ("content-type", " a/b ")];
+        signs(&components, "/a", &fields, b"body", &format!("{text}.body"))
+    };
+    let list = "content-type,X-List, x-time";
+    assert_eq!(signs(list, &format!("content-type:a/b;x-list:{list};x-time:17")), Ok(0));
+    assert_eq!(signs("x-list", "x-list:x-list"), BAD);
+    assert_eq!(signs("content-type,x-time", "content-type:a/b;x-time:17"), BAD);
+    assert_eq!(signs("x-list,x-time,x-none", ""), MISSING);
+    assert_eq!(signs("x-list,x-time,(", ""), BAD);
+    let many = format!("x-list,{}", ["x-time"; 32].join(","));
+    assert_eq!(signs(&many, &format!("x-list:{many};{}", ["x-time:17"; 32].join(";"))), BAD);
 }
 
 #[test]
@@ -195,6 +249,8 @@ fn a_policy_knows_what_it_signs() {
         ("url.decoded", (false, true, false)),
         ("header:x-id", (false, false, true)),
         ("header:x-other", (false, false, false)),
+        ("listed:x-list,x-id", (false, false, true)),
+        ("body.crc32", (false, false, false)),
         ("json:/id", (false, false, false)),
         ("path", (false, false, false)),
     ] {
@@ -219,6 +275,12 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("part:t", &["part:t"]),
         ("header:x-id", &["method", "header:x-id", "header:x-other"]),
         ("json:/id", &["method", "body"]),
+        ("query:id", &["query:id"]),
+        ("query:id", &["url"]),
+        ("query:id", &["path"]),
+        ("query:id", &["query.sorted"]),
+        ("header:x-id", &["listed:x-list,x-id"]),
+        ("header:x-list", &["listed:x-list"]),
     ] {
         assert!(covered(component, signed), "{component}");
     }
@@ -230,6 +292,9 @@ fn an_id_or_a_time_counts_where_it_is_signed() {
         ("form:id", &["form.sorted"]),
         ("part:t", &["part:v", "body"]),
         ("url", &["path"]),
+        ("json:/id", &["body.crc32"]),
+        ("query:id", &["query.pairs", "url.decoded", "query:other", "body"]),
+        ("header:x-id", &["listed:x-list"]),
     ] {
         assert!(!covered(component, signed), "{component}");
     }

@@ -20,11 +20,12 @@ fn at(unit: TimestampUnit, time: &str) -> Result<usize, Reason> {
 
 #[test]
 fn the_window_has_two_sides_in_every_unit() {
-    use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds};
+    use TimestampUnit::{Microseconds, Milliseconds, Rfc3339, Seconds, SecondsOrMilliseconds, Utc};
     let written = |unit: TimestampUnit, seconds: u64| match unit {
         Seconds => seconds.to_string(),
         Milliseconds => format!("{seconds}000"),
         Microseconds => format!("{seconds}000000"),
+        SecondsOrMilliseconds | Utc => unreachable!(),
         Rfc3339 => jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap().to_string(),
     };
     for unit in [Seconds, Milliseconds, Microseconds, Rfc3339] {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::compiler::Compiler;
-use crate::auth::keys::{Algorithm, KeySet, Keys, RemoteKeys, RemoteSource};
+use crate::auth::keys::{Algorithm, BearerToken, JwksAccess, KeySet, Keys, RemoteKeys, RemoteSource};
 use crate::config::file::{JwksYaml, Parsed, Pin};
 use crate::config::reader::{Field, List, Location, Section};
 use crate::config::values::discovery_address;
-use crate::settings::{is_https, is_https_or_loopback};
+use crate::settings::{is_fetchable, is_https, is_proxy};
 
 /// URL of a remote key set.
 struct JwksLocation {
@@ -30,7 +30,7 @@ impl Compiler<'_> {
     ) -> Option<Keys> {
         let file = field.value()?;
         let discovers = file.discovery.get();
-        if !file.url.is_written() && !discovers {
+        if !file.url.is_written() && !discovers && !file.discovery_url.is_written() {
             let fetching = [
                 file.refresh_interval.written_at(),
                 file.max_stale.written_at(),
@@ -38,24 +38,34 @@ impl Compiler<'_> {
                 file.ca.written_at(),
                 file.pins.written_at(),
                 file.cache.written_at(),
+                file.proxy.written_at(),
+                file.bearer.written_at(),
+                file.insecure_http.written_at(),
             ];
-            self.unused(&fetching, "is for `url` and `discovery` only; remove it");
+            self.unused(&fetching, "is for `url`, `discovery` and `discovery_url` only; remove it");
         }
         let sources = [
             ("url", file.url.is_written()),
             ("discovery", discovers),
+            ("discovery_url", file.discovery_url.is_written()),
             ("file", file.file.is_written()),
             ("inline", file.inline.is_written()),
         ];
-        let several = "has more than one of url, discovery, file and inline; keep one";
-        match self.only_one(field.at, &sources, ("one of url, discovery, file and inline", several))? {
+        let missing = "one of url, discovery, discovery_url, file and inline";
+        let several = "has more than one of url, discovery, discovery_url, file and inline; keep one";
+        match self.only_one(field.at, &sources, (missing, several))? {
             "url" => {
-                let address = self.written_address(&file.url)?;
+                let address = self.written_address(&file.url, file)?;
                 self.remote(name, address, file, algorithms)
             }
             "discovery" => {
-                let address = self.discovered_address(issuer, file.discovery.at)?;
+                let address = self.discovered_address(issuer, file)?;
                 self.remote(name, address, file, algorithms)
+            }
+            "discovery_url" => {
+                let address = self.written_address(&file.discovery_url, file)?;
+                let iss = issuer.text().filter(|iss| !["", "none"].contains(iss))?.to_owned();
+                self.remote(name, JwksLocation { discovery: Some(iss), ..address }, file, algorithms)
             }
             "file" => {
                 let bytes = self.file(&file.file)?;
@@ -82,19 +92,50 @@ impl Compiler<'_> {
         Some(Keys::Fixed(Arc::new(set)))
     }
 
-    fn written_address(&mut self, field: &Field<String>) -> Option<JwksLocation> {
-        let url = Some(field.text()?.to_owned()).filter(|url| is_https_or_loopback(url));
-        let expected = "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost";
+    fn written_address(&mut self, field: &Field<String>, file: &JwksYaml) -> Option<JwksLocation> {
+        let url = Some(field.text()?.to_owned()).filter(|url| is_fetchable(url, file.insecure_http.get()));
+        let expected = "expected an https:// URL; http:// only to 127.0.0.1, [::1] or localhost, or with insecure_http to a \
+                        host on a private network";
         Some(JwksLocation { url: self.check(field.at, url.ok_or(expected))?, discovery: None })
     }
 
     /// An `issuer` that is missing, empty or `none` has been reported at its own field.
-    fn discovered_address(&mut self, issuer: &Field<String>, at: Location) -> Option<JwksLocation> {
+    fn discovered_address(&mut self, issuer: &Field<String>, file: &JwksYaml) -> Option<JwksLocation> {
         let iss = issuer.text().filter(|iss| !["", "none"].contains(iss))?;
-        let needed = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback): the document \
-                      is fetched from there";
-        let url = self.check(at, discovery_address(iss).ok_or(needed))?;
+        let needed = "needs an `issuer` that is an https:// URL without a query (http:// only to loopback, or with \
+                      insecure_http): the document is fetched from there; for another address set discovery_url";
+        let url = discovery_address(iss, file.insecure_http.get());
+        let url = self.check(file.discovery.at, url.ok_or(needed))?;
         Some(JwksLocation { url, discovery: Some(iss.to_owned()) })
+    }
+
+    /// The bearer token and the proxy, and whether plain http is allowed.
+    fn access(&mut self, file: &JwksYaml, url: &str) -> Option<JwksAccess> {
+        let insecure_http = file.insecure_http.get();
+        if insecure_http && is_https(url) {
+            self.problems.add(file.insecure_http.at, "is for an http:// URL only; remove it");
+        } else if insecure_http {
+            for other in [file.bearer.written_at(), file.proxy.written_at()].into_iter().flatten() {
+                self.problems.add(other, "cannot be combined with insecure_http; use https");
+            }
+            let warning = "any program between the gateway and the issuer can replace the keys and so sign tokens: use \
+                           https, with `ca` for a private authority";
+            self.warn(file.insecure_http.at, warning);
+        }
+        let bearer = file.bearer.if_written(|field| {
+            let written = std::str::from_utf8(self.file(&field.value()?.file)?).ok().map(str::trim);
+            let token = written.filter(|token| !token.is_empty()).and_then(BearerToken::new);
+            if !is_https(url) {
+                self.problems.add(field.at, "would be sent unencrypted; use https");
+            }
+            self.check(field.at, token.ok_or("expected a file with one token in visible ASCII"))
+        })?;
+        let proxy = file.proxy.if_written(|field| {
+            let proxy = Some(field.text()?).filter(|proxy| is_proxy(proxy));
+            let expected = "expected http://HOST:PORT without user, password and path; the proxy is used by CONNECT";
+            Some(self.check(field.at, proxy.ok_or(expected))?.to_owned())
+        })?;
+        Some(JwksAccess { proxy, bearer, insecure_http })
     }
 
     fn remote(&mut self, name: &str, address: JwksLocation, file: &JwksYaml, algorithms: &[Algorithm]) -> Option<Keys> {
@@ -107,12 +148,14 @@ impl Compiler<'_> {
             (file.refresh_interval.get(), file.cooldown.get(), file.max_stale.get());
         let cooldown = if file.cooldown.is_written() { cooldown } else { cooldown.min(refresh) };
         let max_stale = if file.max_stale.is_written() { max_stale } else { max_stale.max(refresh) };
+        let access = self.access(file, &address.url)?;
         let source = RemoteSource {
             issuer: self.label(name, &address).into(),
             pins: self.pins(&file.pins, &address.url),
             url: address.url,
             discovery: address.discovery,
             ca,
+            access,
             cache: self.cache(&file.cache),
             algorithms: algorithms.to_vec(),
             refresh,
