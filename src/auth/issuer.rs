@@ -85,11 +85,9 @@ impl IssuerClaim {
 
     /// The tenant that `iss` names, of a template.
     fn tenant(&self, claims: &Map<String, Value>) -> Option<&str> {
-        let (Self::Tenants(template, tenants), Some(Value::String(iss))) = (self, claims.get("iss")) else {
-            return None;
-        };
+        let Self::Tenants(template, tenants) = self else { return None };
         let (before, after) = template.split_once(TENANT)?;
-        let found = iss.strip_prefix(before)?.strip_suffix(after)?;
+        let found = claims.get("iss")?.as_str()?.strip_prefix(before)?.strip_suffix(after)?;
         tenants.iter().find(|tenant| *tenant == found).map(String::as_str)
     }
 

@@ -42,7 +42,8 @@ pub(super) fn forward(
         headers::set(&mut context.head.headers, name, &verdict);
     }
     let RequestContext { route, head, request_id, tunnel, .. } = context;
-    let request = Request::from_parts(head, body);
+    // Boxed: each of the futures below would hold it twice.
+    let request = Box::new(Request::from_parts(head, body));
     async move {
         let begun = Instant::now();
         let response = match reservation {

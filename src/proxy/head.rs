@@ -31,7 +31,8 @@ impl RequestTarget {
     /// # Errors
     /// `MissingHost`; `BadRequest` for a repeated or contradicting host (RFC 9112 §3.2), for CONNECT and TRACE, for a
     /// scheme other than http and https, and for spaces around a value, which only HTTP/2 can carry;
-    /// `AmbiguousFraming` for a length that is repeated or has leading zeros; `UpgradeNotSupported`; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond the listener's limits.
+    /// `AmbiguousFraming` for a length that is repeated or has leading zeros; `AmbiguousPath`; `UriTooLong` and `HeadersTooLarge` beyond
+    /// the listener's limits.
     pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         check_size(head, limits)?;
         if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_trace_and_websocket_upgrades_are_rejected() {
+    fn connect_and_trace_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
             assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));

@@ -172,13 +172,14 @@ pub(super) fn prepare(context: &mut RequestContext<'_>, permit: &Permit) {
     let named = named_by_connection(&head.headers);
     let takes_trailers = route.upstream.first.protocol == Protocol::Http2 && takes_trailers(&head.headers);
     remove(&mut head.headers, |headers, name| {
+        let normal = normal_form(name.as_str());
         is_hop_by_hop(name.as_str())
-            || certificate.is_some_and(|header| is_spelt(header.name(), &normal_form(name.as_str())))
+            || certificate.is_some_and(|header| is_spelt(header.name(), &normal))
             // The gateway itself has responded to `Expect: 100-continue` by the time it reads the body.
             || *name == header::EXPECT
             || (named.contains(name) && !evaluated.contains(name) && !(tunnel.is_some() && websocket::needs(name)))
-            || (is_listed(&normal_form(name.as_str())) && !verified.contains(name))
-            || (is_spoofable(name, headers, route) && !(tunnel.is_some() && websocket::needs(name)))
+            || (is_listed(&normal) && !verified.contains(name))
+            || (is_spoofable(name, &normal, headers, route) && !(tunnel.is_some() && websocket::needs(name)))
     });
     if tunnel.is_some() {
         websocket::announce(&mut head.headers);
@@ -208,9 +209,10 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 /// bytes for the content.
 #[must_use]
 pub fn clean_response(headers: &mut HeaderMap, status: StatusCode, request_id: &str) -> bool {
-    let codings: Vec<&HeaderValue> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
-    let is_chunked = !codings.is_empty();
-    if is_chunked && !matches!(&*codings, [one] if one.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (coding, second) = (codings.next(), codings.next());
+    let is_chunked = coding.is_some();
+    if second.is_some() || coding.is_some_and(|one| !one.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return false;
     }
     // The chunks delimit the body, not the length (RFC 9112 §6.3); a 204 has none (RFC 9110 §8.6).
@@ -304,14 +306,13 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Whether a header of the client is removed as a spelling of another header, or by the route's configuration.
-fn is_spoofable(name: &HeaderName, headers: &HeaderMap, route: &Route) -> bool {
-    let normal = normal_form(name.as_str());
-    route.forward.claim_headers.iter().any(|ours| is_spelt(ours, &normal))
-        || route.forward.removes(&normal)
+fn is_spoofable(name: &HeaderName, normal: &str, headers: &HeaderMap, route: &Route) -> bool {
+    route.forward.claim_headers.iter().any(|ours| is_spelt(ours, normal))
+        || route.forward.removes(normal)
         || !(route.forward.allows(name.as_str()) || route.rules.headers().contains(name))
-        || (normal != name.as_str() && (FRAMING.contains(&&*normal) || headers.contains_key(&*normal)))
+        || (normal != name.as_str() && (FRAMING.contains(&normal) || headers.contains_key(normal)))
         // A header that the decision has read: another spelling would reach the upstream together with it.
-        || route.rules.headers().iter().any(|evaluated| evaluated != name && is_spelt(evaluated, &normal))
+        || route.rules.headers().iter().any(|evaluated| evaluated != name && is_spelt(evaluated, normal))
 }
 
 /// Whether `normal` is the normal form of `name`; a normal form is as long as the name.
@@ -340,9 +341,9 @@ fn add_ours(context: &mut RequestContext<'_>, permit: &Permit, verified: &[Heade
     let text = |value: &str| HeaderValue::from_str(value).ok();
     add(&FORWARDED_HOST, host);
     add(&FORWARDED_PROTO, Some(HeaderValue::from_static(proto)));
-    add(&FORWARDED_FOR, text(&forwarded_for(client, &connection.forwarded.via)));
+    add(&FORWARDED_FOR, forwarded_for(client, &connection.forwarded.via).try_into().ok());
     add(&FORWARDED_PORT, target.authority().port().and_then(|port| text(port.as_str())));
-    add(&header::FORWARDED, text(&forwarded(client, authority, proto, &connection.forwarded.via)));
+    add(&header::FORWARDED, forwarded(client, authority, proto, &connection.forwarded.via).try_into().ok());
     add(&FORWARDED_PREFIX, route.upstream.path.as_ref().and_then(|path| path.stripped.clone()));
     add(&REQUEST_ID, text(request_id));
     let Permit::Granted(grant) = permit else { return };

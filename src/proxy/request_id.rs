@@ -34,5 +34,5 @@ pub(super) fn random() -> Arc<str> {
     let mut digits = [0; 32];
     // Cannot fail, since 16 bytes have 32 digits. `hex::encode` takes three times as long.
     let _ = hex::encode_to_slice(RANDOM.with_borrow_mut(Random::next), &mut digits);
-    String::from_utf8_lossy(&digits).into()
+    std::str::from_utf8(&digits).unwrap_or_default().into()
 }

@@ -67,7 +67,7 @@ impl Upstreams {
     pub fn send(
         &self,
         permit: &Permit,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         route: &Route,
         received: &Received,
         request_id: &str,
@@ -155,12 +155,12 @@ impl Pools {
 /// Tries the next pool only if no byte of the request was sent.
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     delivery: &Delivery<'_>,
 ) -> Result<Response<UpstreamBody>, SendError> {
-    let (mut unsent, mut cause) = (Box::new(request), String::new());
+    let (mut unsent, mut cause) = (request, String::new());
     for pool in pools {
-        let sent = pool.send(*unsent, delivery).await;
+        let sent = pool.send(unsent, delivery).await;
         match &sent {
             Ok(_) => pool.note(AttemptOutcome::Answered),
             Err(SendError::NotSent(..)) => pool.note(AttemptOutcome::Unreached),

@@ -74,7 +74,7 @@ pub(super) async fn http1<S>(
         let service = service_fn(move |request| {
             // Called here and not at the first poll: from now on the connection is in use.
             let in_flight = state.begin();
-            Box::pin(async move {
+            boxed(|| async move {
                 let response = gateway.handle(request, connection).await;
                 Ok::<_, Infallible>(tracked(response, in_flight, *current.borrow(), opened))
             })
@@ -114,6 +114,12 @@ pub(super) async fn http1<S>(
         // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &response::without_request(reason))).await;
     }
+}
+
+/// A future in a box that is allocated first: one that is made before is copied whole, and most of it is empty.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    let place = Box::new_uninit();
+    Box::into_pin(Box::write(place, make()))
 }
 
 /// A tunnel, which keeps its request in flight. Boxed because it is rare and large.
@@ -196,7 +202,7 @@ pub(super) async fn http2<S>(
     let service = service_fn(move |request| {
         let (gateway, connection) = shared.clone();
         let in_flight = begun.begin();
-        Box::pin(async move { answer(&gateway, &connection, in_flight, request).await })
+        boxed(|| async move { answer(&gateway, &connection, in_flight, request).await })
     });
     let connection = h2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(limits.max_concurrent_streams)

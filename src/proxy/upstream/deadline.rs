@@ -35,8 +35,7 @@ impl<'a> Deadline<'a> {
     }
 
     /// Waits for the response headers; `None` if the deadline passes first.
-    pub(super) async fn within<F: Future>(&self, response: F) -> Option<F::Output> {
-        let mut response = std::pin::pin!(response);
+    pub(super) async fn within<F: Future>(&self, mut response: Pin<&mut F>) -> Option<F::Output> {
         let mut deadline = self.begun + self.timeout;
         loop {
             if let Ok(response) = tokio::time::timeout_at(deadline.into(), response.as_mut()).await {

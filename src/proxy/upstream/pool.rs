@@ -3,7 +3,7 @@
 //!
 //! The pool reports for each failed request whether any byte of it was sent, and never sends such a request again.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl Pool {
     /// Sends a request over an idle connection, or a new one.
     pub(super) async fn send(
         self: &Arc<Self>,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         delivery: &Delivery<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         if let (true, Some(host)) = (delivery.own_host, &self.host) {
@@ -104,7 +104,7 @@ impl Pool {
         if let Some(sender) = self.take(delivery.protocol) {
             match self.exchange(sender, request, delivery).await {
                 // The upstream has just closed the idle connection.
-                Err(SendError::NotSent(back, _closed)) => request = *back,
+                Err(SendError::NotSent(back, _closed)) => request = back,
                 done => return done,
             }
         }
@@ -119,7 +119,7 @@ impl Pool {
             Err(error) => {
                 let error = telemetry::chain(&error);
                 tracing::warn!(upstream = self.url(), error, "cannot connect to the upstream");
-                Err(SendError::NotSent(Box::new(request), self.detail(&error)))
+                Err(SendError::NotSent(request, self.detail(&error)))
             }
         }
     }
@@ -127,13 +127,13 @@ impl Pool {
     async fn exchange(
         self: &Arc<Self>,
         sender: UpstreamSender,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         Delivery { reuse, deadline, .. }: &Delivery<'_>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let pool = Arc::clone(self);
         match sender {
             UpstreamSender::Http1(mut sender) => {
-                let sent = deadline.within(sender.try_send_request(request)).await;
+                let sent = deadline.within(pin!(sender.try_send_request(*request))).await;
                 self.answered(sent, deadline, || {
                     let sender = reuse.then_some(UpstreamSender::Http1(sender));
                     PooledConnection { sender, pool }
@@ -146,7 +146,7 @@ impl Pool {
                     return Err(SendError::Broke(self.detail("the Host of the request cannot be sent in HTTP/2")));
                 }
                 let mut requests = shared.requests.clone();
-                let sent = deadline.within(requests.try_send_request(request)).await;
+                let sent = deadline.within(pin!(requests.try_send_request(*request))).await;
                 // A request body that ends prematurely says nothing about the connection.
                 if !matches!(sent, Some(Ok(_))) && deadline.received.fault().is_none() {
                     self.shared.retire(&shared);
