@@ -13,6 +13,7 @@ mod limits;
 mod path;
 mod path_match;
 mod path_rewrite;
+mod summary;
 pub mod table;
 mod template;
 mod upstream;

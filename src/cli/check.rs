@@ -1,10 +1,12 @@
 //! `hookgate check`: loads a configuration as `run` does, without binding a socket.
 
+use std::path::Path;
+
 use super::arguments::{ConfigArgument, OutputFormat};
 use crate::app::memory::{memory_line, memory_terms, memory_warning, process_limit};
 use crate::clock::{Clock, SystemClock};
 use crate::config::values::parse_size;
-use crate::config::{self, ConfigErrors, Handles};
+use crate::config::{self, Config, ConfigErrors, Handles};
 
 /// Arguments of `hookgate check`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +32,14 @@ fn size(text: &str) -> Result<u64, &'static str> {
 #[error("problems in the configuration: {0}")]
 pub(super) struct AlreadyReported(usize);
 
+/// The number of listeners and routes, and a line for each route.
+fn summary(path: &Path, config: &Config) -> String {
+    let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let routes: Vec<_> = config.snapshot.routes.iter().map(|route| format!("\n  {}", route.summary())).collect();
+    let listeners = count(config.process.listeners.len(), "listener");
+    format!("{}: ok, {listeners}, {}{}", path.display(), count(routes.len(), "route"), routes.concat())
+}
+
 pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let path = arguments.config.path();
     let result = config::load(&path, &Handles::default()).and_then(|mut config| {
@@ -41,7 +51,7 @@ pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
             let memory = memory_terms(&config);
             match format {
                 OutputFormat::Json => println!("[]"),
-                OutputFormat::Text => println!("{}", memory_line(&memory)),
+                OutputFormat::Text => println!("{}\n{}", summary(&path, &config), memory_line(&memory)),
             }
             let memory = memory_warning(&memory, arguments.memory_limit.or_else(process_limit));
             for warning in config.warnings_at(SystemClock.now()).into_iter().chain(memory) {
