@@ -1,5 +1,7 @@
 //! Many tenants on one route: `/hooks/{tenant}`, whose secrets are the files of a folder.
 
+mod tokens;
+
 use std::path::Path;
 
 use hookgate::config::Handles;
