@@ -1,5 +1,7 @@
 //! Many tenants on one route: `/hooks/{tenant}`, whose secrets are the files of a folder.
 
+mod tokens;
+
 use std::path::Path;
 
 use hookgate::config::Handles;
@@ -104,6 +106,25 @@ async fn a_file_takes_effect_by_itself() {
     std::fs::remove_file(gateway.path("secrets/bob")).unwrap();
     until("bob is gone", async || !passes(&gateway, "/hooks/bob", BOB).await).await;
     assert_eq!(gateway.admin("/status").await.json()["configuration"], version);
+}
+
+/// A file of a rotation that was left over: whoever knows that secret would still pass for the tenant.
+#[tokio::test]
+async fn a_tenant_ends_with_its_main_file() {
+    let upstream = Upstream::echo().await;
+    let setup = setup(&upstream, signature()).file("secrets/acme.next", "the next secret of acme");
+    let gateway = setup.file("secrets/carol.next", "the next secret of carol").start();
+    let successful = "hookgate_tenants_last_reload_successful{folder=\"secrets\"}";
+    until("carol's file is reported", async || gateway.metric(successful).await == Some(0.0)).await;
+    assert!(!passes(&gateway, "/hooks/carol", "the next secret of carol").await);
+    assert!(passes(&gateway, "/hooks/acme", "the next secret of acme").await);
+    std::fs::remove_file(gateway.path("secrets/acme")).unwrap();
+    until("acme is gone", async || !passes(&gateway, "/hooks/acme", ACME).await).await;
+    assert!(!passes(&gateway, "/hooks/acme", "the next secret of acme").await);
+    assert_eq!(gateway.metric("hookgate_tenants{folder=\"secrets\"}").await, Some(1.0));
+    replace(&gateway.path("secrets/acme"), ACME);
+    until("acme is back", async || passes(&gateway, "/hooks/acme", "the next secret of acme").await).await;
+    assert!(passes(&gateway, "/hooks/acme", ACME).await);
 }
 
 /// One tenant's mistake must not stop the others, neither at the start nor later.
@@ -295,8 +316,10 @@ fn each_file_that_cannot_be_used_is_named() {
         ("secrets/eve", "\n"),
         ("secrets/frank", "-----BEGIN PUBLIC KEY-----\n"),
         ("secrets/grace", &long),
+        ("secrets/heidi", "the secret of heidi"),
         ("secrets/heidi.Next", BOB),
         ("secrets/inner/x", BOB),
+        ("secrets/judy.next", BOB),
     ];
     let found = problems(|route| route.auth(signature()), &files);
     let expected = [
@@ -309,6 +332,7 @@ fn each_file_that_cannot_be_used_is_named() {
         ("grace", "larger than 2KiB"),
         ("heidi.Next", "expected a tenant's name"),
         ("inner", "not a regular file"),
+        ("judy.next", "there is no file judy"),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (line, (name, words)) in found.iter().zip(expected) {

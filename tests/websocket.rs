@@ -9,7 +9,7 @@ use hookgate::reload::Reloaded;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
-use crate::support::configuration::{Listener, ReplayProtection, Route, StaticToken, Store, file, usual};
+use crate::support::configuration::{Idempotency, Listener, ReplayProtection, Route, StaticToken, Store, file, usual};
 use crate::support::{Gateway, Issuer, PATIENCE, Setup, Wire, until};
 use server::{Behaviour, EchoServer};
 
@@ -295,6 +295,46 @@ async fn a_tunnel_commits_its_replay_id() {
     assert!(ask(&gateway, &handshake(&token)).await.1.starts_with("HTTP/1.1 409"));
     wire.write("still open").await.read_until("still open").await;
     assert_eq!(tunnels(&gateway).await, 1.0);
+}
+
+/// An upstream that did not switch has not accepted the handshake, whatever its status.
+#[tokio::test]
+async fn a_handshake_without_101_releases_its_replay_id() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\n\r\n",
+    ] {
+        let upstream = EchoServer::start(Behaviour::Once(answer)).await;
+        let setup = setup(&upstream).top(|top| top.store(Store::memory()));
+        let replay = ReplayProtection::claim("jti").commit_on(json!(["2xx", 304]));
+        let keyed = |route: Route| route.replay_protection(replay).idempotency(Idempotency::keyed_by("header", "Key"));
+        let gateway = setup.route(keyed).start();
+        let token = gateway.issuer.token_with(json!({ "jti": "once" }));
+        let request = with(&token, "Key: 1\r\n");
+        let first = ask(&gateway, &request).await.1;
+        assert_eq!(first.get(9..12), answer.get(9..12), "{first}");
+        let again = ask(&gateway, &request).await.1;
+        assert!(again.starts_with("HTTP/1.1 101"), "{answer}: {again}");
+    }
+}
+
+/// Clients name headers of the handshake in `Connection`, which would remove them from the request.
+#[tokio::test]
+async fn the_headers_of_a_handshake_reach_the_upstream_where_connection_names_them() {
+    let upstream = EchoServer::start(Behaviour::Echo).await;
+    let gateway = setup(&upstream).start();
+    let named = "Connection: Sec-WebSocket-Key, Sec-WebSocket-Version, Sec-WebSocket-Protocol, Origin, X-Own\r\n";
+    let others = "Sec-WebSocket-Protocol: chat\r\nOrigin: https://app.example.com\r\nX-Own: 1\r\n";
+    let answer = ask(&gateway, &with(&gateway.token(), &format!("{named}{others}"))).await.1;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let head = upstream.heads().remove(0).to_ascii_lowercase();
+    for line in ["sec-websocket-key: ", "sec-websocket-version: 13", "sec-websocket-protocol: chat", "origin: https://"]
+    {
+        assert!(head.contains(line), "{line}: {head}");
+    }
+    assert!(!head.contains("x-own"), "{head}");
 }
 
 /// Large amounts in both directions arrive whole.

@@ -56,6 +56,9 @@ pub struct Issuer {
 /// The place of a tenant in an issuer template, as Microsoft writes it in its discovery document.
 pub const TENANT: &str = "{tenantid}";
 
+/// The place of the tenant in an issuer template and an audience, where it must be the tenant in the path of the request.
+pub const PATH_TENANT: &str = "{tenant}";
+
 /// The `iss` that the tokens of an issuer have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuerClaim {
@@ -63,7 +66,7 @@ pub enum IssuerClaim {
     Any,
     /// Exactly this value.
     Exact(String),
-    /// This value with one of these tenants in the place of [`TENANT`].
+    /// This value with one of these tenants in the place of [`TENANT`] or [`PATH_TENANT`].
     Tenants(String, Vec<String>),
     /// The tokens are JWT-SVIDs (SPIFFE JWT-SVID §3): `sub` is a SPIFFE id in this trust domain, and `iss` is ignored.
     TrustDomain(String),
@@ -86,9 +89,24 @@ impl IssuerClaim {
     /// The tenant that `iss` names, of a template.
     fn tenant(&self, claims: &Map<String, Value>) -> Option<&str> {
         let Self::Tenants(template, tenants) = self else { return None };
-        let (before, after) = template.split_once(TENANT)?;
-        let found = claims.get("iss")?.as_str()?.strip_prefix(before)?.strip_suffix(after)?;
+        let found = tenant_in(template, placeholder(template), claims.get("iss")?.as_str()?)?;
         tenants.iter().find(|tenant| *tenant == found).map(String::as_str)
+    }
+
+    /// Whether its tokens are accepted for the tenant in the path of the request alone.
+    pub fn is_of_path(&self) -> bool {
+        matches!(self, Self::Tenants(template, _) if template.contains(PATH_TENANT))
+    }
+
+    /// Rejects a token that says to be of another tenant than the path, before its signature is verified: it is the same
+    /// for a tenant that is not configured.
+    pub(super) fn check_path(&self, claims: &Map<String, Value>, tenant: Option<&str>) -> Result<(), Rejection> {
+        let Self::Tenants(template, _) = self else { return Ok(()) };
+        let iss = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+        if self.is_of_path() && (tenant.is_none() || tenant_in(template, PATH_TENANT, iss) != tenant) {
+            return Err(self.mismatch(claims));
+        }
+        Ok(())
     }
 
     /// The rejection of a token of another issuer. Both values are public.
@@ -96,6 +114,9 @@ impl IssuerClaim {
         let (name, expected) = match self {
             Self::Any => ("iss", "any issuer".to_owned()),
             Self::Exact(iss) => ("iss", quoted(iss)),
+            Self::Tenants(template, _) if self.is_of_path() => {
+                ("iss", format!("{} with the tenant of the path, one of its `tenants`", quoted(template)))
+            }
             Self::Tenants(template, _) => ("iss", format!("{} with one of its `tenants`", quoted(template))),
             Self::TrustDomain(domain) => ("sub", format!("a SPIFFE id in {}", quoted(domain))),
         };
@@ -118,7 +139,8 @@ impl IssuerClaim {
         match (self, other) {
             (Self::Exact(iss), Self::Exact(_) | Self::Tenants(..)) => other.matches(&claims(iss)),
             (Self::Tenants(template, tenants), Self::Exact(_) | Self::Tenants(..)) => {
-                tenants.iter().any(|tenant| other.matches(&claims(&template.replace(TENANT, tenant))))
+                let iss = |tenant: &String| template.replace(placeholder(template), tenant);
+                tenants.iter().any(|tenant| other.matches(&claims(&iss(tenant))))
             }
             // The trust domain of a subject cannot be that of an issuer with another `iss`, which may have any subject.
             (Self::TrustDomain(domain), Self::TrustDomain(other)) => domain == other,
@@ -126,12 +148,15 @@ impl IssuerClaim {
         }
     }
 
-    /// An `iss` that matches, for a development token.
-    pub fn example(&self) -> Option<String> {
+    /// An `iss` that matches, for a development token for this tenant of the path.
+    pub fn example(&self, tenant: Option<&str>) -> Option<String> {
         match self {
             Self::Any | Self::TrustDomain(_) => None,
             Self::Exact(iss) => Some(iss.clone()),
-            Self::Tenants(template, tenants) => tenants.first().map(|tenant| template.replace(TENANT, tenant)),
+            Self::Tenants(template, tenants) => {
+                let named = tenant.filter(|_| self.is_of_path());
+                named.or(tenants.first().map(String::as_str)).map(|name| template.replace(placeholder(template), name))
+            }
         }
     }
 
@@ -147,6 +172,17 @@ impl IssuerClaim {
     pub const fn is_optional(&self) -> bool {
         matches!(self, Self::Any | Self::TrustDomain(_))
     }
+}
+
+/// The placeholder of an issuer template.
+fn placeholder(template: &str) -> &'static str {
+    if template.contains(PATH_TENANT) { PATH_TENANT } else { TENANT }
+}
+
+/// The part of a text in the place of the placeholder.
+pub(super) fn tenant_in<'t>(template: &str, placeholder: &str, text: &'t str) -> Option<&'t str> {
+    let (before, after) = template.split_once(placeholder)?;
+    text.strip_prefix(before)?.strip_suffix(after)
 }
 
 impl Issuer {
@@ -167,6 +203,7 @@ impl Issuer {
         &self,
         (parts, token): (&JwsParts<'_>, &Arc<Token>),
         (name, known): (Option<TokenHash>, Option<CachedToken>),
+        tenant: Option<&str>,
         now: UnixTime,
     ) -> Result<(Arc<KeySet>, usize, SignatureCheck), Rejection> {
         if !self.algorithms.contains(&token.algorithm) {
@@ -174,22 +211,25 @@ impl Issuer {
             let detail = format!("the token's alg is {}; allowed are {}", token.algorithm.name(), allowed.join(", "));
             return Err(Rejection::detailed(Reason::UnsupportedAlgorithm, detail));
         }
-        // No key set, or a key that is not in it: a fetch may resolve this rejection.
-        let undecided = |rejection| Rejection { remote: self.keys.remote(), ..rejection };
-        let keys = match &self.keys {
+        // No key set, or a key that is not in it: a fetch may resolve this rejection. Of one tenant's key set, only the
+        // first: a client could otherwise learn by the fetch, or by its cooldown, that the tenant exists.
+        let (keys, is_decoy) = self.keys.of(tenant);
+        let undecided = |rejection| Rejection { remote: keys.remote(), ..rejection };
+        let replaced = |rejection| Rejection { remote: self.keys.remote(), ..rejection };
+        let keys = match keys {
             Keys::Chain(root) => Arc::new(root.key(&token.chain()?, token.algorithm, now)?),
-            keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {
+            keys @ (Keys::Fixed(_) | Keys::Remote(_) | Keys::OfTenants(_)) => {
                 keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable.into()))?
             }
         };
         // A cached result holds only for the same key set, which would select and verify the same key again.
-        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.keys, &keys)) {
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.keys, &keys) && !is_decoy) {
             return Ok((keys, known.key, SignatureCheck::Cached));
         }
         let kid = token.kid.as_deref();
         let candidates = keys.select(kid, token.algorithm).map_err(|reason| {
             if reason == Reason::UnknownKey {
-                undecided(Rejection::detailed(reason, self.with_iss(keys.unknown_key(kid, token.algorithm), token)))
+                replaced(Rejection::detailed(reason, self.with_iss(keys.unknown_key(kid, token.algorithm), token)))
             } else {
                 Rejection::detailed(reason, format!("the key of this kid is not for {}", token.algorithm.name()))
             }
@@ -198,8 +238,12 @@ impl Issuer {
             let rejection = Rejection::detailed(reason, self.with_iss(header_text(token.algorithm, kid), token));
             // The issuer may have replaced a key that was chosen without its `kid`.
             let unnamed = kid.is_none() || candidates.iter().any(|(_, key)| key.name().is_none());
-            if unnamed && reason == Reason::InvalidSignature { undecided(rejection) } else { rejection }
+            if unnamed && reason == Reason::InvalidSignature { replaced(rejection) } else { rejection }
         })?;
+        if is_decoy {
+            let detail = self.with_iss(header_text(token.algorithm, kid), token);
+            return Err(Rejection::detailed(Reason::InvalidSignature, detail));
+        }
         if let Some(name) = name {
             let known = || CachedToken { token: Arc::clone(token), keys: Arc::clone(&keys), key: place };
             self.token_cache.add(name, known);

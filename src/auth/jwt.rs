@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::claims::{ClaimRule, Pointer};
 use super::explanation::Explanation;
 use super::grant::{Grant, ReplayId, hash_of};
-use super::issuer::{Issuer, VerifiedTokenCache};
+use super::issuer::{Issuer, PATH_TENANT, VerifiedTokenCache, tenant_in};
 use super::jws::{JwsParts, Token, header_text, malformed, missing};
 use super::keys::Key;
 use super::locator::Locator;
@@ -77,11 +77,45 @@ pub enum JwtReplayId {
 pub enum Audience {
     /// `aud` must contain one of these.
     OneOf(Vec<String>),
+    /// `aud` must contain one of these, with the tenant of the path in the place of [`PATH_TENANT`].
+    OfTenant(Vec<String>),
     /// Any audience (`none`): a binding ties the token to this endpoint instead.
     Any,
 }
 
+impl Audience {
+    /// The accepted audiences, if the token has none of them.
+    fn without(&self, theirs: &[&str], tenant: Option<&str>) -> Option<&[String]> {
+        let is_ours = |our: &String, one: &str| match self {
+            Self::OfTenant(_) if our.contains(PATH_TENANT) => {
+                tenant.is_some() && tenant_in(our, PATH_TENANT, one) == tenant
+            }
+            Self::OfTenant(_) | Self::OneOf(_) | Self::Any => our == one,
+        };
+        match self {
+            Self::OneOf(ours) | Self::OfTenant(ours) => {
+                (!theirs.iter().any(|one| ours.iter().any(|our| is_ours(our, one)))).then_some(ours)
+            }
+            Self::Any => None,
+        }
+    }
+
+    /// An audience that is accepted, for a development token for this tenant of the path.
+    pub fn example(&self, tenant: Option<&str>) -> Option<String> {
+        match self {
+            Self::OneOf(ours) => ours.first().cloned(),
+            Self::OfTenant(ours) => Some(ours.first()?.replace(PATH_TENANT, tenant?)),
+            Self::Any => None,
+        }
+    }
+}
+
 impl JwtPolicy {
+    /// Whether every token is one of the tenant in the path.
+    pub(super) fn binds_tenant(&self) -> bool {
+        !self.issuers.is_empty() && self.issuers.iter().all(|issuer| issuer.iss.is_of_path())
+    }
+
     /// Verifies the token of one request, then the claims that bind it to the request.
     pub(super) fn verify(
         &self,
@@ -90,7 +124,7 @@ impl JwtPolicy {
         explanation: &mut Explanation,
     ) -> Result<Grant, VerifyError> {
         let token = self.token.find_token(request)?;
-        let (issuer, mut grant) = self.verify_token(&token, now, explanation)?;
+        let (issuer, mut grant) = self.verify_token(&token, request.tenant, now, explanation)?;
         let validity = self.check_bindings(&grant.claims, request, now, explanation);
         let validity = validity.map_err(|error| error.proven(&issuer.name))?;
         let replay_id = self.replay_id_of(&token, &grant.claims, validity);
@@ -116,6 +150,7 @@ impl JwtPolicy {
     pub(super) fn verify_token(
         &self,
         token: &str,
+        tenant: Option<&str>,
         now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<(&Issuer, Grant), VerifyError> {
@@ -127,15 +162,16 @@ impl JwtPolicy {
         token.is_of(&self.allowed_types)?;
         explanation.add("header", || header_text(token.algorithm, token.kid.as_deref()));
         let issuer = self.issuer(&token.claims)?;
+        issuer.iss.check_path(&token.claims, tenant)?;
         explanation.add("issuer", || issuer.name.to_string());
 
         let of_issuer = |rejection| Rejection { issuer: Some(Arc::clone(&issuer.name)), ..rejection };
-        let verified = issuer.verify_signature((&parts, &token), (name, known), now).map_err(of_issuer)?;
+        let verified = issuer.verify_signature((&parts, &token), (name, known), tenant, now).map_err(of_issuer)?;
         let (keys, place, signed) = verified;
         let key = keys.get(place).ok_or(Reason::UnknownKey)?;
         explanation.add("signature", || "valid".into());
 
-        let checked = self.check_claims(issuer, key, &token.claims, now);
+        let checked = self.check_claims(issuer, key, &token.claims, tenant, now);
         checked.map_err(|rejection| Rejection { proven: true, ..of_issuer(rejection) })?;
         explanation.add("claims", || "valid".into());
         // A token may omit `kid` if only one key fits; the key's own `kid` then lets revocation by key apply.
@@ -182,6 +218,7 @@ impl JwtPolicy {
         issuer: &Issuer,
         key: &Key,
         payload: &Map<String, Value>,
+        tenant: Option<&str>,
         now: UnixTime,
     ) -> Result<(), Rejection> {
         let claims = Registered::read(payload)?;
@@ -196,11 +233,8 @@ impl JwtPolicy {
         if !issuer.may_sign(key, payload) {
             return Err(Rejection::detailed(Reason::InvalidIssuer, "the `issuer` of the key is another tenant"));
         }
-        match &self.audience {
-            Audience::OneOf(ours) if !claims.audiences.iter().any(|one| ours.iter().any(|our| our == one)) => {
-                return Err(other_audience(ours, &claims.audiences));
-            }
-            Audience::OneOf(_) | Audience::Any => {}
+        if let Some(ours) = self.audience.without(&claims.audiences, tenant) {
+            return Err(other_audience(ours, &claims.audiences));
         }
         self.check_times(&claims, now)?;
         match self.claims.iter().find(|rule| !rule.holds(payload)) {

@@ -13,6 +13,7 @@ mod key;
 mod key_id;
 mod key_set;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,23 +39,44 @@ pub enum Keys {
     Remote(Arc<RemoteKeys>),
     /// Taken from the token's certificates, if they chain to this root.
     Chain(Arc<PinnedRoot>),
+    /// Those of each tenant, by its name.
+    OfTenants(Arc<BTreeMap<Arc<str>, Keys>>),
 }
 
 impl Keys {
     /// The active keys; `None` if none have been fetched, or they are older than `max_stale`. Always `None` for
-    /// [`Self::Chain`].
+    /// [`Self::Chain`] and [`Self::OfTenants`].
     pub fn current(&self, now: UnixTime) -> Option<Arc<KeySet>> {
         match self {
             Self::Fixed(keys) => Some(Arc::clone(keys)),
             Self::Remote(remote) => remote.current(now).map(|fetched| Arc::clone(&fetched.keys)),
-            Self::Chain(_) => None,
+            Self::Chain(_) | Self::OfTenants(_) => None,
+        }
+    }
+
+    /// The keys for a request of this tenant, and whether a valid signature proves nothing: those of an unknown tenant are
+    /// another one's, so that its rejection takes as long.
+    pub(super) fn of(&self, tenant: Option<&str>) -> (&Self, bool) {
+        let Self::OfTenants(all) = self else { return (self, false) };
+        match tenant.and_then(|tenant| all.get(tenant)) {
+            Some(keys) => (keys, false),
+            None => (all.values().next().unwrap_or(self), true),
+        }
+    }
+
+    /// Whether they are fetched.
+    pub fn are_fetched(&self) -> bool {
+        match self {
+            Self::Fixed(_) | Self::Chain(_) => false,
+            Self::Remote(_) => true,
+            Self::OfTenants(all) => all.values().any(Self::are_fetched),
         }
     }
 
     /// The handle of fetched keys; `None` for keys that are not fetched.
     pub fn remote(&self) -> Option<Arc<RemoteKeys>> {
         match self {
-            Self::Fixed(_) | Self::Chain(_) => None,
+            Self::Fixed(_) | Self::Chain(_) | Self::OfTenants(_) => None,
             Self::Remote(remote) => Some(Arc::clone(remote)),
         }
     }

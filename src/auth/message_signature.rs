@@ -326,7 +326,7 @@ impl MessageSignaturePolicy {
                 let mut holders = (0..set.len()).filter_map(|place| set.get(place)).map(|key| self.holder(key));
                 holders.next().is_none_or(|first| holders.all(|other| other == first))
             }
-            Keys::Remote(_) | Keys::Chain(_) => true,
+            Keys::Remote(_) | Keys::Chain(_) | Keys::OfTenants(_) => true,
         }
     }
 

@@ -9,6 +9,7 @@ use super::certificate_rule::CertificateRule;
 use super::detached::DetachedPolicy;
 use super::explanation::Explanation;
 use super::grant::Grant;
+use super::issuer::IssuerClaim;
 use super::jwt::JwtPolicy;
 use super::locator::Locator;
 use super::message_signature::MessageSignaturePolicy;
@@ -137,19 +138,16 @@ impl Policy {
         }
     }
 
-    /// Whether every request that passes is verified with a secret of the tenant in its path, whichever alternative of an
-    /// `any_of` it uses.
+    /// Whether every request that passes is verified with a secret or a token of the tenant in its path, whichever
+    /// alternative of an `any_of` it uses.
     pub fn binds_tenant(&self) -> bool {
         match self {
             Self::Signature(policy) => policy.secrets.tenants.is_some(),
             Self::Token(policy) => policy.secrets.tenants.is_some(),
             Self::AllOf(policies) => policies.iter().any(Self::binds_tenant),
             Self::AnyOf(policies) => policies.iter().all(Self::binds_tenant),
-            Self::Jwt(_)
-            | Self::Detached(_)
-            | Self::MessageSignature(_)
-            | Self::ClientCertificate(_)
-            | Self::Public => false,
+            Self::Jwt(policy) => policy.binds_tenant(),
+            Self::Detached(_) | Self::MessageSignature(_) | Self::ClientCertificate(_) | Self::Public => false,
         }
     }
 
@@ -167,6 +165,17 @@ impl Policy {
             | Self::Public => None,
         });
         secrets.filter_map(|secrets| secrets.tenants.as_ref()).collect()
+    }
+
+    /// The first tenant of a folder or an issuer, for which `hookgate sign` signs unless its URL names another one.
+    pub fn first_tenant(&self) -> Option<Arc<str>> {
+        let of_issuer = |leaf: &Self| {
+            let Self::Jwt(policy) = leaf else { return None };
+            let IssuerClaim::Tenants(_, tenants) = &policy.issuers.first()?.iss else { return None };
+            tenants.first().map(|name| name.as_str().into())
+        };
+        let of_folder = self.tenants().first().and_then(|tenants| tenants.first());
+        of_folder.or_else(|| self.leaves().into_iter().find_map(of_issuer))
     }
 
     /// Whether all requests that pass have the same sender. Tokens of one issuer may have different subjects.

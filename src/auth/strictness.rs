@@ -108,7 +108,8 @@ fn is_same_issuer(mine: &Issuer, theirs: &Issuer) -> bool {
         (Keys::Fixed(mine), Keys::Fixed(theirs)) => Arc::ptr_eq(mine, theirs),
         (Keys::Remote(mine), Keys::Remote(theirs)) => Arc::ptr_eq(mine, theirs),
         (Keys::Chain(mine), Keys::Chain(theirs)) => Arc::ptr_eq(mine, theirs),
-        (Keys::Fixed(_) | Keys::Remote(_) | Keys::Chain(_), _) => false,
+        (Keys::OfTenants(mine), Keys::OfTenants(theirs)) => Arc::ptr_eq(mine, theirs),
+        (Keys::Fixed(_) | Keys::Remote(_) | Keys::Chain(_) | Keys::OfTenants(_), _) => false,
     };
     same_keys && mine.name == theirs.name
 }

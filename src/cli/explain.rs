@@ -13,7 +13,7 @@ use serde_json::json;
 use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
 use crate::auth::Policy;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::keys::{KeySet, Keys, SkippedKey};
+use crate::auth::keys::{KeySet, SkippedKey};
 use crate::clock::UnixTime;
 use crate::config::{self, Config, Handles};
 use crate::failure::Failure;
@@ -187,9 +187,9 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
 
 fn fetches_keys(policy: &Policy) -> bool {
     policy.leaves().iter().any(|leaf| match leaf {
-        Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| matches!(issuer.keys, Keys::Remote(_))),
-        Policy::Detached(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
-        Policy::MessageSignature(policy) => matches!(policy.issuer.keys, Keys::Remote(_)),
+        Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| issuer.keys.are_fetched()),
+        Policy::Detached(policy) => policy.issuer.keys.are_fetched(),
+        Policy::MessageSignature(policy) => policy.issuer.keys.are_fetched(),
         Policy::Signature(_)
         | Policy::ClientCertificate(_)
         | Policy::Token(_)

@@ -125,7 +125,7 @@ fn blank(config: &Config, route: &Route, arguments: &SignArguments) -> anyhow::R
     let written = match &route.matches.path {
         PathMatch::Exact(path) | PathMatch::Prefix(path) => path.clone(),
         PathMatch::Template(template) => {
-            let tenant = route.rules.policy.tenants().first().and_then(|tenants| tenants.first());
+            let tenant = route.rules.policy.first_tenant();
             template.path_of(&tenant.context("no tenant has a file with a secret yet")?)
         }
     };

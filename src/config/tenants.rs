@@ -5,7 +5,7 @@
 //! its last secret. The folder as a whole is an error only if it cannot be listed or has too many tenants. Called when a
 //! configuration is loaded, and by `reload`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -95,8 +95,8 @@ impl TenantFolder {
         let folder = configuration.with_file_name(&self.dir);
         let names = self.names(&folder).map_err(|problem| format!("folder {}: {problem}", self.dir.escape_debug()))?;
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, surplus) = (files.len(), surplus(&names));
-        files.retain(|name, file| names.contains(name) && (file.digest.is_none() || !surplus.contains(name)));
+        let (number, unusable) = (files.len(), unusable(&names));
+        files.retain(|name, file| names.contains(name) && (file.digest.is_none() || !unusable.contains_key(name)));
         let removed = files.len() < number;
         let changed: Vec<_> = names.into_iter().filter_map(|name| changed(&folder, name, &files)).collect();
         let (mut read, mut new_problems) = (HashMap::new(), Vec::new());
@@ -104,7 +104,7 @@ impl TenantFolder {
             let active = files.iter().filter_map(|(name, file)| Some((file.digest?, tenant_of(name).to_owned())));
             let mut owners: HashMap<KeyDigest, String> = active.collect();
             for (name, stamp) in changed {
-                let secret = if surplus.contains(&name) { Err(SURPLUS.to_owned()) } else { self.read(&folder, &name) };
+                let secret = unusable.get(&name).map_or_else(|| self.read(&folder, &name), |why| Err(why.clone()));
                 let secret = secret.and_then(|secret| unshared(secret, &name, &mut owners));
                 let state = files.entry(name.clone()).or_default();
                 state.stamp = stamp;
@@ -209,17 +209,25 @@ impl TenantFolder {
     }
 }
 
-/// The files beyond those that a tenant may have: a forged request is verified with each of them.
-fn surplus(names: &BTreeSet<String>) -> HashSet<String> {
-    let (mut counts, mut surplus) = (HashMap::<&str, usize>::new(), HashSet::new());
+/// The files that are not used whatever they contain: those of a tenant without its main file, which has been removed,
+/// and those beyond the number that a tenant may have, since a forged request is verified with each of them.
+fn unusable(names: &BTreeSet<String>) -> HashMap<String, String> {
+    let (mut counts, mut unusable) = (HashMap::<&str, usize>::new(), HashMap::new());
     for name in names {
-        let count = counts.entry(tenant_of(name)).or_default();
+        let tenant = tenant_of(name);
+        let count = counts.entry(tenant).or_default();
         *count += 1;
-        if *count > MAX_TENANT_FILES {
-            surplus.insert(name.clone());
+        if !names.contains(tenant) {
+            let tenant = tenant.escape_debug();
+            unusable.insert(
+                name.clone(),
+                format!("there is no file {tenant}, so that the tenant has no secret; remove this one"),
+            );
+        } else if *count > MAX_TENANT_FILES {
+            unusable.insert(name.clone(), SURPLUS.to_owned());
         }
     }
-    surplus
+    unusable
 }
 
 /// The name and the stamp of a file, if it has changed since it was read, or could not be used.

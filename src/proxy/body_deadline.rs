@@ -29,6 +29,11 @@ impl BodyDeadline {
         Self { stall, min_rate, whole_by, timer: None, since: None, waited: Duration::ZERO }
     }
 
+    /// The same deadlines, of a body for which no client is waited.
+    pub(super) fn copy(&self) -> Self {
+        Self::new(self.stall, self.min_rate, self.whole_by)
+    }
+
     pub(super) fn poll_exhausted(&mut self, cx: &mut Context<'_>, received: u64) -> Poll<()> {
         if self.since.is_none() {
             let now = Instant::now();

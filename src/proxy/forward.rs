@@ -54,16 +54,16 @@ pub(super) fn forward(
             Some(reservation) => {
                 let (responder, response) = oneshot::channel();
                 let (upstreams, route, received) = (upstreams.clone(), Arc::clone(route), Arc::clone(&record.received));
-                let (reservation, alive) = (reservation.keep(), alive.clone());
+                let (reservation, alive, is_handshake) = (reservation.keep(), alive.clone(), tunnel.is_some());
                 // A tunnel outlives this task, and its record keeps the permits.
                 let permits =
-                    if tunnel.is_none() { std::mem::take(&mut record.permits) } else { ConcurrencyPermits::default() };
+                    if is_handshake { ConcurrencyPermits::default() } else { std::mem::take(&mut record.permits) };
                 tokio::spawn(async move {
                     let sent = match upstreams.send(&permit, request, &route, &received, &request_id).await {
                         Ok(sent) => begin(sent, &received).await,
                         Err(failure) => Err(failure),
                     };
-                    relay(sent, reservation, &route, responder).await;
+                    relay(sent, reservation, &route, is_handshake, responder).await;
                     // The upstream was busy with the request until now, and a drain has waited for it.
                     drop((permits, alive));
                 });

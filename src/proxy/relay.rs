@@ -32,6 +32,7 @@ pub(super) async fn relay(
     sent: Result<BegunResponse, Failure>,
     reservation: InFlightReservation,
     route: &Route,
+    is_handshake: bool,
     responder: oneshot::Sender<Result<Response<ResponseContent>, Failure>>,
 ) {
     let BegunResponse { response, deadline } = match sent {
@@ -45,10 +46,12 @@ pub(super) async fn relay(
     };
     let (head, incoming) = response.into_parts();
     let (status, grpc) = (head.status, GrpcStatus::of(&head.headers));
+    // An upstream that does not switch has not accepted a handshake of WebSocket, whatever its status.
+    let is_answer = !is_handshake || status.is_informational();
+    let accepted = |trailers| is_answer && grpc.succeeded(trailers);
     let mut recorder = (reservation.keeps_reply() && status.is_success()).then(|| ResponseRecorder::new(&head));
     if incoming.is_end_stream() {
-        let settlements =
-            if grpc.succeeded(None) { settlements(route, status, recorder) } else { Settlements::RELEASED };
+        let settlements = if accepted(None) { settlements(route, status, recorder) } else { Settlements::RELEASED };
         reservation.settle(settlements).await;
         let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Own(None))));
         return;
@@ -61,8 +64,8 @@ pub(super) async fn relay(
     let _ = responder.send(Ok(Response::from_parts(head, ResponseContent::Relayed(relayed))));
     let mut relay = Relay { frames: Some(frames), last: None, deadline, latest };
     let whole = relay.pass(incoming, recorder.as_mut()).await;
-    let succeeded = whole.is_ok() && grpc.succeeded(relay.last.as_ref().and_then(Frame::trailers_ref));
-    let settlements = if succeeded { settlements(route, status, recorder) } else { Settlements::RELEASED };
+    let accepted = whole.is_ok() && accepted(relay.last.as_ref().and_then(Frame::trailers_ref));
+    let settlements = if accepted { settlements(route, status, recorder) } else { Settlements::RELEASED };
     reservation.settle(settlements).await;
     relay.end(whole).await;
 }

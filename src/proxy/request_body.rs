@@ -46,8 +46,8 @@ pub enum BodySource {
     /// Held in memory; `None` once it is taken.
     Memory(Option<Bytes>),
     /// Buffered for the decision or an idempotency key; the bytes count against the memory quota until they are
-    /// dropped.
-    Buffered(Option<Bytes>, MemoryPermit),
+    /// dropped. Without the permit, the bytes hold it themselves.
+    Buffered(Option<Bytes>, Option<MemoryPermit>),
 }
 
 impl From<Incoming> for BodySource {
@@ -169,6 +169,18 @@ impl Received {
     }
 }
 
+/// Bytes that count against the memory quota until their last copy is dropped.
+struct CountedBytes {
+    whole: Bytes,
+    _permit: MemoryPermit,
+}
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.whole
+    }
+}
+
 /// A request body under its size limit and deadlines.
 #[derive(Debug)]
 pub struct RequestBody {
@@ -238,8 +250,34 @@ impl RequestBody {
 
     /// Continues with the whole body in memory.
     pub(super) fn set_buffered(&mut self, whole: Bytes, permit: MemoryPermit) -> Bytes {
-        self.inbound.source = BodySource::Buffered(Some(whole.clone()).filter(|body| !body.is_empty()), permit);
+        self.inbound.source = BodySource::Buffered(Some(whole.clone()).filter(|body| !body.is_empty()), Some(permit));
         whole
+    }
+
+    /// The same body once more, if it is empty or in memory.
+    pub(super) fn copy(&mut self) -> Option<Self> {
+        let source = match &mut self.inbound.source {
+            BodySource::Wire(incoming) if !incoming.is_end_stream() => return None,
+            BodySource::Wire(_) => BodySource::Memory(None),
+            BodySource::Memory(bytes) => BodySource::Memory(bytes.clone()),
+            BodySource::Buffered(bytes, permit) => {
+                *bytes = bytes.take().map(|whole| match permit.take() {
+                    Some(permit) => Bytes::from_owner(CountedBytes { whole, _permit: permit }),
+                    None => whole,
+                });
+                BodySource::Buffered(bytes.clone(), None)
+            }
+        };
+        Some(Self {
+            inbound: InboundBody { source, drain: DrainPolicy::Leave, waiting: None },
+            left: self.left,
+            deadline: self.deadline.copy(),
+            received: Arc::clone(&self.received),
+            connection: Arc::clone(&self.connection),
+            wait: None,
+            trailers: self.trailers.clone(),
+            forwards_trailers: self.forwards_trailers,
+        })
     }
 
     /// How far the body has come, while it is waited for.

@@ -8,7 +8,7 @@ use crate::telemetry;
 #[derive(Debug, thiserror::Error)]
 pub enum ResponseError {
     /// The connection to the upstream failed.
-    #[error("the upstream's response ended prematurely")]
+    #[error("the upstream closed the connection or the stream before the end of the response")]
     Upstream(#[source] hyper::Error),
     /// The upstream took longer than the timeout of this key.
     #[error("the upstream's response took longer than {0}")]

@@ -15,6 +15,7 @@ use super::request_context::RequestContext;
 use super::{cors, websocket};
 use crate::failure::Failure;
 use crate::reason::Reason;
+use crate::route::{Route, WebSocketRule};
 use crate::services::Services;
 use crate::snapshot::Snapshot;
 
@@ -33,30 +34,16 @@ pub(super) fn route_request<'a>(
     record: &mut RequestRecord,
 ) -> Result<(RequestContext<'a>, RequestBody), Failure> {
     let now = services.clock.now();
-    let target = RequestTarget::evaluate(&head, &connection.limits)?;
-    if connection.forwarded.contradictory {
-        return Err(Reason::BadRequest.into());
-    }
-    // A preflight belongs to the route of the request that it announces.
-    let find = |method: &Method| target.route(&snapshot.routes, method);
-    let preflight = cors::preflight_method(&head).filter(|method| find(method).is_ok_and(|route| route.cors.is_some()));
-    let route = find(preflight.as_ref().unwrap_or(&head.method))?;
+    let routed = find_route(snapshot, &head, connection)?;
+    let route = routed.route;
     record.routed(route, &head.headers);
-    if connection.forwarded.malformed_certificate {
-        return Err(Reason::MalformedCredential.into());
-    }
+    let tunnel = check_route(&routed, &head, connection)?;
     let address = connection.address.ip();
-    if !route.admits(address) {
-        return Err(Reason::IpNotAllowed.into());
-    }
-    let tunnel = websocket::requested(&head, route)?;
     let within_rate = services.limits.check_ip_rate(&route.name, &route.limits, address, Instant::now);
-    if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
-        return Err(Reason::MisdirectedRequest.into());
-    }
     let body = RequestBody::new(body, route.max_body, connection, Arc::clone(&record.received))?;
     let request_id = Arc::clone(&record.request_id);
     let over_failed_auth_rate = within_rate.err();
+    let Routed { target, preflight, .. } = routed;
     let context = RequestContext {
         snapshot,
         route,
@@ -70,4 +57,72 @@ pub(super) fn route_request<'a>(
         tunnel,
     };
     Ok((context, body))
+}
+
+/// The context in which the request that opened a tunnel is verified again. Its body and its rate were checked then.
+///
+/// # Errors
+/// Those of [`route_request`].
+pub(super) fn route_again<'a>(
+    services: &Services,
+    snapshot: &'a Snapshot,
+    head: Parts,
+    connection: &'a ConnectionInfo,
+) -> Result<RequestContext<'a>, Failure> {
+    let now = services.clock.now();
+    let routed = find_route(snapshot, &head, connection)?;
+    let tunnel = check_route(&routed, &head, connection)?;
+    let Routed { target, route, preflight } = routed;
+    let (request_id, over_failed_auth_rate) = (Arc::from(""), None);
+    Ok(RequestContext {
+        snapshot,
+        route,
+        connection,
+        head,
+        target,
+        now,
+        request_id,
+        over_failed_auth_rate,
+        preflight,
+        tunnel,
+    })
+}
+
+/// The target of a request and its route.
+struct Routed<'a> {
+    target: RequestTarget,
+    route: &'a Arc<Route>,
+    /// The method that a preflight announces.
+    preflight: Option<Method>,
+}
+
+fn find_route<'a>(snapshot: &'a Snapshot, head: &Parts, connection: &ConnectionInfo) -> Result<Routed<'a>, Failure> {
+    let target = RequestTarget::evaluate(head, &connection.limits)?;
+    if connection.forwarded.contradictory {
+        return Err(Reason::BadRequest.into());
+    }
+    // A preflight belongs to the route of the request that it announces.
+    let find = |method: &Method| target.route(&snapshot.routes, method);
+    let preflight = cors::preflight_method(head).filter(|method| find(method).is_ok_and(|route| route.cors.is_some()));
+    let route = find(preflight.as_ref().unwrap_or(&head.method))?;
+    Ok(Routed { target, route, preflight })
+}
+
+/// Checks what the route demands of the connection; the result is its rule for WebSocket if the request asks for that.
+fn check_route<'a>(
+    Routed { target, route, .. }: &Routed<'a>,
+    head: &Parts,
+    connection: &ConnectionInfo,
+) -> Result<Option<&'a WebSocketRule>, Failure> {
+    if connection.forwarded.malformed_certificate {
+        return Err(Reason::MalformedCredential.into());
+    }
+    if !route.admits(connection.address.ip()) {
+        return Err(Reason::IpNotAllowed.into());
+    }
+    let tunnel = websocket::requested(head, route)?;
+    if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
+        return Err(Reason::MisdirectedRequest.into());
+    }
+    Ok(tunnel)
 }

@@ -18,12 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep_until, timeout};
 
 use super::connection_info::ConnectionInfo;
-use super::head::RequestTarget;
 use super::record::RequestRecord;
-use super::request_context::RequestContext;
-use super::{authenticate, forwarded, websocket};
+use super::route_request::route_again;
+use super::{authenticate, forwarded};
 use crate::failure::Failure;
-use crate::reason::Reason;
 use crate::services::Services;
 
 /// Bytes that are read from one side before they are written to the other.
@@ -218,24 +216,6 @@ async fn verify_again(services: &Services, connection: &ConnectionInfo, head: &P
     let snapshot = &**services.snapshot.load();
     let resolved = forwarded::resolve_client(connection, &head.headers, &snapshot.trusted_proxies);
     let connection = &*forwarded::resolve_certificate(connection, resolved, &head.headers, snapshot);
-    let target = RequestTarget::evaluate(head, &connection.limits)?;
-    let route = target.route(&snapshot.routes, &head.method)?;
-    if !route.admits(connection.address.ip()) {
-        return Err(Reason::IpNotAllowed.into());
-    }
-    let tunnel = websocket::requested(head, route)?;
-    let (head, now) = (head.clone(), services.clock.now());
-    let context = RequestContext {
-        snapshot,
-        route,
-        connection,
-        head,
-        target,
-        now,
-        request_id: Arc::from(""),
-        over_failed_auth_rate: None,
-        preflight: None,
-        tunnel,
-    };
+    let context = route_again(services, snapshot, head.clone(), connection)?;
     authenticate::verify_again(services, &context).await
 }

@@ -2,11 +2,12 @@
 //! shared.
 //!
 //! A request is never sent twice: whether to retry a request that an upstream may have seen is the sender's decision
-//! (hyper#2136 has the race in which a blind retry would duplicate an event). Of several endpoints, another one is
-//! tried only if no byte of the request was sent.
+//! (hyper#2136 has the race in which a blind retry would duplicate an event). It is sent again, and of several endpoints
+//! another one is tried, only if no byte of it was sent, or an HTTP/2 upstream says that it has not processed it.
 
 mod connection;
 mod deadline;
+mod ending;
 mod health;
 mod pool;
 mod shared;
@@ -114,8 +115,10 @@ impl Upstreams {
                     let deadline = ResponseDeadline::new(&timeouts, received.ended());
                     return accept(response, expected_accept.as_deref(), deadline, request_id);
                 }
-                Err(SendError::NotSent(_, cause)) => (Reason::UpstreamUnreachable, cause),
-                Err(SendError::Broke(cause)) => (Reason::UpstreamProtocolError, cause),
+                Err(SendError::NotSent(_, cause) | SendError::Refused(_, cause)) => {
+                    (Reason::UpstreamUnreachable, cause)
+                }
+                Err(SendError::Reset(cause) | SendError::Broke(cause)) => (Reason::UpstreamProtocolError, cause),
                 Err(SendError::Late(cause)) => (Reason::UpstreamTimeout, cause),
             };
             Err(received.fault().map_or_else(|| UpstreamFault::new(reason, cause).into(), Failure::from))
@@ -152,7 +155,7 @@ impl Pools {
     }
 }
 
-/// Tries the next pool only if no byte of the request was sent.
+/// Tries the next pool only if the upstream has not processed the request.
 async fn send_to_one_of(
     pools: Vec<Arc<Pool>>,
     request: Box<Request<RequestBody>>,
@@ -161,15 +164,17 @@ async fn send_to_one_of(
     let (mut unsent, mut cause) = (request, String::new());
     for pool in pools {
         let sent = pool.send(unsent, delivery).await;
-        match &sent {
-            Ok(_) => pool.note(AttemptOutcome::Answered),
-            Err(SendError::NotSent(..)) => pool.note(AttemptOutcome::Unreached),
-            // A request body that ends prematurely says nothing about the upstream.
-            Err(SendError::Broke(_) | SendError::Late(_)) if delivery.deadline.received.fault().is_some() => {}
-            Err(SendError::Broke(_) | SendError::Late(_)) => pool.note(AttemptOutcome::Unanswered),
+        let outcome = sent.as_ref().map_or_else(SendError::outcome, |_| AttemptOutcome::Answered);
+        // A request body that ends prematurely says nothing about the upstream.
+        if outcome != AttemptOutcome::Unanswered || delivery.deadline.received.fault().is_none() {
+            pool.note(outcome);
         }
         match sent {
-            Err(SendError::NotSent(back, why)) if !delivery.deadline.left().is_zero() => (unsent, cause) = (back, why),
+            Err(SendError::NotSent(back, why) | SendError::Refused(Some(back), why))
+                if !delivery.deadline.left().is_zero() =>
+            {
+                (unsent, cause) = (back, why);
+            }
             done => return done,
         }
     }
@@ -190,7 +195,7 @@ fn target(upstream: &Upstream, came: Uri) -> Option<Uri> {
     // In absolute form the path may be empty (RFC 9112 §3.2.1), even before a query.
     let received = match came.path_and_query() {
         Some(received) if !received.as_str().starts_with('?') => received.clone(),
-        Some(query) => PathAndQuery::try_from(format!("/{query}")).ok()?,
+        Some(query) => PathAndQuery::try_from(format!("/{}", query.as_str())).ok()?,
         None => PathAndQuery::from_static("/"),
     };
     upstream.path.as_ref().map_or(Some(received.clone()), |path| path.target(&received)).map(Uri::from)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::support::{Upstream, certificate};
+use crate::support::{Calls, Upstream, certificate};
 
 /// The lines of the access log after one request to each route, whose names are their paths.
 async fn lines(routes: Vec<Route>) -> Vec<Value> {
@@ -49,6 +49,9 @@ async fn the_cause_of_an_upstreams_failure_is_logged() {
     let (nonsense, switches, half) = (nonsense.await, switches.await, half.await);
     let (silent, tls) = (Upstream::silent().await, Upstream::echo_tls(&chain, &key).await);
     let (halting, plain) = (Upstream::halting(Arc::new(Semaphore::new(0))).await, Upstream::echo().await);
+    let resetting = Upstream::http2(Calls::resetting(&[2])).await;
+    let refusing = Upstream::http2(Calls::resetting(&[7, 7])).await;
+    let http2 = |upstream: &Upstream| to(upstream, "http").with("upstream.protocol", "http2");
     let connecting = to(&silent, "https").with("upstream.timeouts.connect", "50ms");
     let several = Route::empty().upstreams(vec!["http://127.0.0.1:9", "unix:/nowhere/app.sock"]);
     let cases = [
@@ -61,13 +64,27 @@ async fn the_cause_of_an_upstreams_failure_is_logged() {
         (to(&tls, "https"), "upstream_unreachable", "TLS handshake failed: invalid peer certificate: UnknownIssuer"),
         (to(&plain, "https"), "upstream_unreachable", "TLS handshake failed: received corrupt message"),
         (connecting, "upstream_unreachable", "no connection within timeouts.connect"),
-        (to(&says_nothing, "http"), "upstream_protocol_error", "connection closed before message completed"),
-        (to(&nonsense, "http"), "upstream_protocol_error", "invalid HTTP version parsed"),
+        (
+            to(&says_nothing, "http"),
+            "upstream_protocol_error",
+            "the upstream closed the connection before the response headers",
+        ),
+        (to(&nonsense, "http"), "upstream_protocol_error", "malformed response: invalid HTTP version parsed"),
+        (
+            http2(&resetting),
+            "upstream_protocol_error",
+            "the upstream reset the stream (RST_STREAM): http2 error: stream",
+        ),
+        (
+            http2(&refusing),
+            "upstream_unreachable",
+            "the upstream refused the request (REFUSED_STREAM): http2 error: stream",
+        ),
         (to(&switches, "http"), "upstream_protocol_error", "the response has the status 101"),
         (
             to(&half, "http"),
             "upstream_protocol_error",
-            "the upstream's response ended prematurely: error reading a body from connection: end of file before",
+            "the upstream closed the connection or the stream before the end of the response: error reading a body",
         ),
         (
             limited(&silent, "response_headers"),

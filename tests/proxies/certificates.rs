@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use super::real::front;
+use super::real::{haproxy, nginx};
 use super::{PROXY, UNTRUSTED, ask_plainly, behind_proxies, status};
 use crate::support::configuration::{ClientCertificate, Configuration};
 use crate::support::{Authority, Client, Gateway, Identity, Setup, Upstream};
@@ -115,34 +115,10 @@ async fn a_bound_token_needs_the_certificate() {
     assert_eq!(asked(&gateway, UNTRUSTED, &with(&bound)).await, "401");
 }
 
-const NGINX: &str = r#"
-daemon off;
-master_process off;
-pid FOLDER/pid;
-error_log stderr;
-events {}
-http {
-  access_log off;
-  client_body_temp_path FOLDER/body;
-  proxy_temp_path FOLDER/proxy;
-  fastcgi_temp_path FOLDER/fastcgi;
-  uwsgi_temp_path FOLDER/uwsgi;
-  scgi_temp_path FOLDER/scgi;
-  server {
-    listen ADDRESS ssl;
-    ssl_certificate FOLDER/server.crt;
-    ssl_certificate_key FOLDER/server.key;
+const NGINX: &str = "
     ssl_client_certificate CLIENTS;
     ssl_verify_client optional_no_ca;
-    location / {
-      proxy_pass http://GATEWAY;
-      proxy_bind 127.0.0.9;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;
-    }
-  }
-}
-"#;
+    proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;";
 
 const HAPROXY: &str = r#"
 global
@@ -166,13 +142,13 @@ backend gateway
 async fn nginx_and_haproxy_pass_the_certificate_on() {
     let (upstream, authority) = (Upstream::echo().await, Authority::new("clients"));
     let identity = authority.client("sender.test", 7);
-    for (program, arguments, config, header) in [
-        ("nginx", &["-e", "stderr", "-c"][..], NGINX, "X-SSL-Client-Cert"),
-        ("haproxy", &["-db", "-f"], HAPROXY, "Client-Cert"),
-    ] {
+    for (program, header) in [("nginx", "X-SSL-Client-Cert"), ("haproxy", "Client-Cert")] {
         let gateway = setup(&upstream, &authority, header).start();
-        let config = config.replace("CLIENTS", &gateway.path("clients.crt").display().to_string());
-        let proxy = front(program, arguments, &config, &gateway).await;
+        let clients = gateway.path("clients.crt").display().to_string();
+        let proxy = match program {
+            "nginx" => nginx(&NGINX.replace("CLIENTS", &clients), &gateway).await,
+            _ => haproxy(&HAPROXY.replace("CLIENTS", &clients), &gateway).await,
+        };
         let forged =
             if program == "nginx" { escaped_pem(&identity) } else { client_cert(&identity)[13..].trim().to_owned() };
         let send =

@@ -23,7 +23,7 @@ pub struct Front {
 }
 
 /// Starts a proxy. `config` has placeholders for the folder, the proxy's own address and the gateway's.
-pub async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
+async fn front(program: &str, arguments: &[&str], config: &str, gateway: &Gateway) -> Front {
     let (address, folder) = (free_address(), TempDir::new().unwrap());
     let (ca, certificate, key) = certificate(&["localhost"]);
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -65,23 +65,36 @@ http {
     listen ADDRESS ssl;
     ssl_certificate FOLDER/server.crt;
     ssl_certificate_key FOLDER/server.key;
+    proxy_bind 127.0.0.9;
+    proxy_set_header Host $http_host;
+    MORE
     location / {
       proxy_pass http://GATEWAY;
-      proxy_bind 127.0.0.9;
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Request-Id $request_id;
     }
   }
 }
 "#;
 
+/// Starts nginx with more directives.
+pub async fn nginx(more: &str, gateway: &Gateway) -> Front {
+    front("nginx", &["-e", "stderr", "-c"], &NGINX.replace("MORE", more), gateway).await
+}
+
+/// Starts HAProxy.
+pub async fn haproxy(config: &str, gateway: &Gateway) -> Front {
+    front("haproxy", &["-db", "-f"], config, gateway).await
+}
+
+const FORWARDING: &str = "
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Request-Id $request_id;";
+
 #[tokio::test]
 async fn nginx_forwards_the_client_the_scheme_and_the_id() {
     let upstream = Upstream::echo().await;
     let gateway = behind_proxies(&upstream).listener(Listener::without_tls).start();
-    let nginx = front("nginx", &["-e", "stderr", "-c"], NGINX, &gateway).await;
+    let nginx = nginx(FORWARDING, &gateway).await;
     let client = Client::new(nginx.address, &nginx.ca);
     let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
     let spoofing = request.header("x-forwarded-for", "6.6.6.6").header("x-forwarded-proto", "http");
@@ -240,7 +253,7 @@ async fn haproxy_names_the_client_in_both_versions() {
     let gateway = behind_proxies(&upstream).listener(|listener| listener.proxy_protocol(true)).start();
     let more = "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl";
     for (last, header) in [(21, "send-proxy"), (22, "send-proxy-v2"), (23, more)] {
-        let haproxy = front("haproxy", &["-db", "-f"], &HAPROXY.replace("HEADER", header), &gateway).await;
+        let haproxy = haproxy(&HAPROXY.replace("HEADER", header), &gateway).await;
         let stream = connect_from([127, 0, 0, last], haproxy.address).await;
         let mut wire = Wire::over(stream, &gateway.ca, &[b"http/1.1"]).await;
         let spoofing = super::good(&gateway, "X-Forwarded-For: 6.6.6.6\r\n");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{UNREACHABLE, before, before_tls, problem, statuses};
+use super::{UNREACHABLE, before, before_tls, problem, statuses, urls};
 use crate::support::configuration::{ReplayProtection, Route, Store};
 use crate::support::http2::{HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, http2_fields, http2_head, literal};
 use crate::support::{Calls, Client, Gateway, Setup, Upstream, certificate, hmac, until};
@@ -85,32 +85,149 @@ async fn safe_trailers_of_a_request_are_forwarded() {
     }
 }
 
-/// Neither waits for a free stream while another connection could be opened.
+/// A burst on a new upstream: no request waits for a free stream while another connection could be opened, and none opens
+/// a connection while there is one with a free stream.
 #[tokio::test]
 async fn requests_share_a_connection_as_far_as_the_upstream_allows() {
-    // On a new connection, streams beyond those that its upstream allows wait until others have ended.
-    for (streams, connections) in [(1000, 1), (4, 1)] {
+    for (streams, connections) in [(1000, 1), (4, 3), (1, 10)] {
         let calls = Calls { streams, ..Calls::held() };
         let upstream = Upstream::http2(calls.clone()).await;
         let gateway = Arc::new(before_http2(&upstream).start());
-        // The first one opens the connection and gets its settings.
-        calls.gate.add_permits(1);
-        assert_eq!(statuses(&gateway, 1).await, [200]);
         let requests: Vec<_> = (0..10)
             .map(|_| {
                 let gateway = Arc::clone(&gateway);
                 tokio::spawn(async move { gateway.client().post(&gateway.token()).await.status.as_u16() })
             })
             .collect();
-        if streams < 10 {
-            calls.gate.add_permits(10);
-        }
-        until("all have arrived", async || upstream.seen().len() == 11).await;
-        assert!(upstream.connections() >= connections, "{}", upstream.connections());
-        assert!(streams < 1000 || upstream.connections() == 1, "{}", upstream.connections());
+        until("all have arrived", async || upstream.seen().len() == 10).await;
+        assert_eq!(upstream.connections(), connections, "{streams} streams");
         calls.gate.add_permits(10);
         for request in requests {
             assert_eq!(request.await.unwrap(), 200);
+        }
+    }
+}
+
+/// The requests that wait for a connection wait no longer than one would take.
+#[tokio::test]
+async fn an_upstream_that_never_allows_a_stream_gets_no_request() {
+    let silent = Upstream::silent().await;
+    let none = Upstream::http2(Calls { streams: 0, ..Calls::open() }).await;
+    for upstream in [silent, none] {
+        let setup = before_http2(&upstream).route(|route| route.upstream_connect("100ms"));
+        let gateway = Arc::new(setup.start());
+        let requests: Vec<_> = (0..3)
+            .map(|_| {
+                let gateway = Arc::clone(&gateway);
+                tokio::spawn(async move { problem(&gateway).await })
+            })
+            .collect();
+        for request in requests {
+            let (status, code) = request.await.unwrap();
+            assert_eq!((status, code.as_str()), UNREACHABLE);
+        }
+        assert!(upstream.seen().is_empty());
+    }
+}
+
+/// Codes of RST_STREAM (RFC 9113 §7).
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
+
+/// A reset ends one stream (RFC 9113 §5.4.2): the others of the connection, and the upstream, are as healthy as before.
+#[tokio::test]
+async fn a_reset_of_a_stream_says_nothing_about_its_connection() {
+    let upstream = Upstream::http2(Calls::resetting(&[INTERNAL_ERROR, CANCEL])).await;
+    let gateway = before_http2(&upstream).start();
+    for _ in 0..2 {
+        assert_eq!(problem(&gateway).await, (502, "upstream_protocol_error".to_owned()));
+    }
+    assert_eq!((statuses(&gateway, 1).await, upstream.connections()), (vec![200], 1));
+}
+
+#[tokio::test]
+async fn resets_of_streams_eject_no_upstream() {
+    let one = Upstream::http2(Calls::resetting(&[INTERNAL_ERROR; 10])).await;
+    let two = Upstream::http2(Calls::open()).await;
+    let route = |route: Route| http2(route.without("upstream.url").upstreams(urls(&[one.address, two.address])));
+    let gateway: Gateway = before("").route(route).start();
+    assert_eq!(statuses(&gateway, 20).await.iter().filter(|status| **status == 502).count(), 10);
+    assert_eq!((one.seen().len(), two.seen().len()), (10, 10));
+}
+
+/// RFC 9113 §8.7: the upstream has not processed the request, so that it may be sent again.
+#[tokio::test]
+async fn a_request_that_the_upstream_has_refused_is_sent_once_more() {
+    let preset = json!({ "preset": "github", "secret": { "file": "secret" } });
+    for (refused, status) in [(1, 200), (2, 502)] {
+        for body in ["", "the event"] {
+            let upstream = Upstream::http2(Calls::resetting(&vec![REFUSED_STREAM; refused])).await;
+            let setup = before_http2(&upstream).file("secret", "the secret of a sender").auth(preset.clone());
+            let gateway = setup.start();
+            let client = gateway.client();
+            let signature = format!("sha256={}", hmac("the secret of a sender", body));
+            let signed = client.request("/webhook").header("x-hub-signature-256", signature);
+            assert_eq!(client.send(signed, body).await.status, status);
+            let bodies: Vec<_> = upstream.seen().into_iter().map(|seen| seen.body).collect();
+            assert_eq!(bodies, [body; 2]);
+        }
+    }
+    // A streamed body is gone; its sender learns that the upstream has not received it.
+    let upstream = Upstream::http2(Calls::resetting(&[REFUSED_STREAM])).await;
+    let gateway = before_http2(&upstream).start();
+    assert_eq!((problem(&gateway).await, upstream.seen().len()), ((502, "upstream_unreachable".to_owned()), 1));
+    assert_eq!((statuses(&gateway, 1).await, upstream.connections()), (vec![200], 1));
+}
+
+/// Another upstream may serve what the first one has refused.
+#[tokio::test]
+async fn a_refused_request_goes_to_the_next_upstream() {
+    let one = Upstream::http2(Calls::resetting(&[REFUSED_STREAM; 8])).await;
+    let two = Upstream::http2(Calls::open()).await;
+    let route = |route: Route| http2(route.without("upstream.url").upstreams(urls(&[one.address, two.address])));
+    let gateway: Gateway = before("").route(|it| route(it).methods(["GET"])).start();
+    for _ in 0..8 {
+        let head = format!(
+            "GET /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            gateway.token()
+        );
+        let answer = gateway.wire().await.write(head).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!((one.seen().len(), two.seen().len()), (8, 8));
+}
+
+/// RFC 9113 §6.8: a GOAWAY names the last request that the upstream may have processed.
+#[tokio::test]
+async fn a_request_that_a_goaway_leaves_out_is_sent_once_more() {
+    let upstream = Upstream::http2_going_away().await;
+    let gateway = before_http2(&upstream).route(|route| route.methods(["GET"])).start();
+    let head = format!(
+        "GET /webhook HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        gateway.token()
+    );
+    let answer = gateway.wire().await.write(head).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!((upstream.seen().len(), upstream.connections()), (1, 2));
+}
+
+/// RFC 9112 §3.2.1: the path of an absolute target may be empty, even before a query.
+#[tokio::test]
+async fn an_absolute_target_without_a_path_gets_one() {
+    let (one, two) = (Upstream::echo().await, Upstream::http2(Calls::open()).await);
+    for (setup, upstream) in [(before(&format!("http://{}", one.address)), &one), (before_http2(&two), &two)] {
+        let gateway = setup.route(|route| route.path("/").methods(["GET"])).start();
+        for (target, expected) in [("?q", "/?q"), ("", "/"), ("/?q", "/?q")] {
+            let head = format!(
+                "GET https://localhost{target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+                 Connection: close\r\n\r\n",
+                gateway.token()
+            );
+            let answer = gateway.wire().await.write(head).await.rest().await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+            let target = upstream.seen().pop().unwrap().target;
+            assert_eq!(target.strip_prefix("http://localhost").unwrap_or(&target), expected);
         }
     }
 }
@@ -154,7 +271,8 @@ async fn an_upstream_without_http2_is_an_error() {
     }
     let upstream = Upstream::echo().await;
     let gateway = before_http2(&upstream).start();
-    assert_eq!(problem(&gateway).await, (502, "upstream_protocol_error".to_owned()));
+    let (status, code) = problem(&gateway).await;
+    assert_eq!((status, code.as_str()), UNREACHABLE);
 }
 
 /// The HTTP status of a gRPC call is 200 also where it has failed.

@@ -116,8 +116,9 @@ fn routes_of_tokens_take_no_detached_signature() {
     let mut issuer = issuer();
     issuer.iss = crate::auth::issuer::IssuerClaim::Exact(ISSUER.into());
     let policy = policy(vec![issuer]);
-    let evaluate =
-        |token: &str| policy.verify_token(token, now(), &mut Explanation::off()).err().and_then(|error| error.reason());
+    let evaluate = |token: &str| {
+        policy.verify_token(token, None, now(), &mut Explanation::off()).err().and_then(|error| error.reason())
+    };
     let claims = good_claims().to_string();
     let with_payload = |header: &str| ED25519.token(Algorithm::EdDSA, header, &claims);
     assert_eq!(evaluate(&with_payload(r#"{"alg":"EdDSA"}"#)), None);

@@ -44,7 +44,7 @@ fn usual() -> JwtPolicy {
 }
 
 fn verify(policy: &JwtPolicy, token: &str) -> Result<Grant, Rejection> {
-    let verified = policy.verify_token(token, now(), &mut Explanation::off());
+    let verified = policy.verify_token(token, None, now(), &mut Explanation::off());
     verified.map(|(_, grant)| grant).map_err(|error| match error {
         VerifyError::Rejected(rejection) => rejection,
         VerifyError::NeedsBody => panic!("a token alone has no body"),

@@ -16,8 +16,8 @@ use crate::auth::claims::Pointer;
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::encoding::Encoding;
 use crate::auth::issuer::Issuer;
+use crate::auth::jwt::JwtPolicy;
 use crate::auth::jwt::binding::{BindingHash, Bindings, canonical_request};
-use crate::auth::jwt::{Audience, JwtPolicy};
 use crate::auth::keys::{Algorithm, Keys};
 use crate::auth::locator::Locator;
 use crate::auth::time::{TimestampRule, TimestampUnit};
@@ -34,7 +34,7 @@ pub(super) fn add_token(
     keys: &Keyring,
 ) -> anyhow::Result<String> {
     let issuer = policy.issuers.first().context("the route has no issuer")?;
-    let mut claims = claims(policy, issuer, route, keys.now);
+    let mut claims = claims(policy, issuer, route, draft.tenant(route), keys.now);
     bind(&policy.bindings, route, draft, &mut claims)?;
     for (name, value) in &keys.claims {
         set(&mut claims, &as_pointer(name), value.clone())?;
@@ -47,14 +47,11 @@ pub(super) fn add_token(
 }
 
 /// The claims that the rules of the route require.
-fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, now: u64) -> Value {
+fn claims(policy: &JwtPolicy, issuer: &Issuer, route: &Route, tenant: Option<&str>, now: u64) -> Value {
     let lifetime = policy.max_lifetime.map_or(LIFETIME, |longest| longest.as_secs().min(LIFETIME));
-    let audience = match &policy.audience {
-        Audience::OneOf(audiences) => audiences.first(),
-        Audience::Any => None,
-    };
+    let audience = policy.audience.example(tenant);
     let mut claims = json!({
-        "iss": issuer.iss.example(), "sub": issuer.iss.example_subject(), "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
+        "iss": issuer.iss.example(tenant), "sub": issuer.iss.example_subject(), "aud": audience, "iat": now, "nbf": now, "exp": now + lifetime,
         "jti": random_id(),
     });
     if let Some(members) = claims.as_object_mut() {

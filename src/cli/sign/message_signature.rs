@@ -57,7 +57,7 @@ fn parameters(policy: &MessageSignaturePolicy, keys: &Keyring) -> anyhow::Result
     }
     let first = match &policy.issuer.keys {
         Keys::Fixed(set) => set.get(0).and_then(|key| key.name()),
-        Keys::Remote(_) | Keys::Chain(_) => None,
+        Keys::Remote(_) | Keys::Chain(_) | Keys::OfTenants(_) => None,
     };
     if let Some(id) = keys.kid.as_deref().or(first) {
         parameters.push_str(&format!(";keyid=\"{id}\""));

@@ -9,14 +9,18 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use super::secrets::OF_TOKEN;
-use crate::auth::issuer::{Issuer, IssuerClaim, TENANT};
+use crate::auth::issuer::{Issuer, IssuerClaim, PATH_TENANT, TENANT};
 use crate::auth::keys::{Algorithm, KeySet, Keys};
-use crate::config::file::{IssuerYaml, SecretEncoding, SecretYaml};
-use crate::config::reader::{Location, Section};
+use crate::auth::tenants::is_tenant_name;
+use crate::config::file::{IssuerYaml, JwksYaml, SecretEncoding, SecretYaml};
+use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{KEY_FILE, cleaned_secret, decode_secret, is_key_file};
 
 /// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
+
+/// Maximum number of tenants of an issuer, each of which may have a key set of its own.
+const MAX_TENANTS: usize = 1_000;
 
 impl<'a> Compiler<'a> {
     pub(super) fn issuers(&mut self) -> BTreeMap<String, Issuer> {
@@ -40,7 +44,7 @@ impl<'a> Compiler<'a> {
         let missing = "one of jwks, public_key, secret and secrets: tokens cannot be verified without a key";
         let several = "has more than one of jwks, public_key, secret and secrets; keep one";
         let keys = self.only_one(file.at, &sources, (missing, several)).and_then(|source| match source {
-            "jwks" => self.jwks(name, &file.issuer, &file.jwks, &algorithms),
+            "jwks" => self.jwks_of_issuer(name, file, iss.as_ref(), &algorithms),
             "public_key" => self.public_key(file, &algorithms),
             _secrets => self.shared_secrets(file, &algorithms),
         });
@@ -92,8 +96,12 @@ impl<'a> Compiler<'a> {
     /// An issuer of several tenants. Without their list, a customer of the provider could make a tenant of its own, whose
     /// tokens would be accepted.
     fn template(&mut self, written: &str, file: &IssuerYaml) -> Option<IssuerClaim> {
-        if written.matches(TENANT).count() != 1 || written.replace(TENANT, "").contains(['{', '}']) {
-            self.problems.add(file.issuer.at, "the only placeholder is {tenantid}, once");
+        let of_path = written.contains(PATH_TENANT);
+        let placeholder = if of_path { PATH_TENANT } else { TENANT };
+        if written.matches(placeholder).count() != 1 || written.replace(placeholder, "").contains(['{', '}']) {
+            let problem =
+                "the only placeholders are {tenant}, the tenant of the path, and {tenantid}; one of them, once";
+            self.problems.add(file.issuer.at, problem);
             return None;
         }
         if file.tenants.is_empty() {
@@ -105,12 +113,58 @@ impl<'a> Compiler<'a> {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
             (1..=64).contains(&tenant.len()) && tenant.bytes().all(plain)
         };
+        if of_path && !file.tenants.iter().all(|tenant| is_tenant_name(tenant)) {
+            let problem = "expected names of tenants as in the path: 1 to 64 letters in lower case, digits, `-` and `_` \
+                           each";
+            self.problems.add(file.tenants.at, problem);
+            return None;
+        }
+        if file.tenants.len() > MAX_TENANTS {
+            self.problems.add(file.tenants.at, format!("has more than {MAX_TENANTS} tenants; use several routes"));
+            return None;
+        }
         if !file.tenants.iter().all(is_name) {
             self.problems
                 .add(file.tenants.at, "expected ids of tenants: 1 to 64 letters, digits, `-`, `.` and `_` each");
             return None;
         }
         Some(IssuerClaim::Tenants(written.to_owned(), file.tenants.to_vec()))
+    }
+
+    /// The key set of an issuer, or one for each tenant where its address has the tenant of the path. The addresses are
+    /// those of `tenants`: none is made from a request.
+    fn jwks_of_issuer(
+        &mut self,
+        name: &str,
+        file: &IssuerYaml,
+        iss: Option<&IssuerClaim>,
+        algorithms: &[Algorithm],
+    ) -> Option<Keys> {
+        let jwks = file.jwks.value()?;
+        let has_tenant = |field: &Field<String>| field.text().is_some_and(|text| text.contains(PATH_TENANT));
+        let written = [&jwks.url, &jwks.discovery_url, &jwks.cache].into_iter().find(|field| has_tenant(field));
+        if !has_tenant(&file.issuer) {
+            if let Some(written) = written {
+                self.problems.add(written.at, "{tenant} requires {tenant} in `issuer`, and `tenants`");
+                return None;
+            }
+            return self.jwks(name, &file.issuer, &file.jwks, algorithms);
+        }
+        if written.is_none() && !jwks.discovery.get() {
+            return self.jwks(name, &file.issuer, &file.jwks, algorithms);
+        }
+        let Some(IssuerClaim::Tenants(_, tenants)) = iss else { return None };
+        let mut all = BTreeMap::new();
+        for tenant in tenants {
+            let of = |field: &Field<String>| match field.text() {
+                Some(text) => field.with(text.replace(PATH_TENANT, tenant)),
+                None => field.clone(),
+            };
+            let (url, discovery_url, cache) = (of(&jwks.url), of(&jwks.discovery_url), of(&jwks.cache));
+            let own = file.jwks.with(Box::new(JwksYaml { url, discovery_url, cache, ..(**jwks).clone() }));
+            all.insert(tenant.as_str().into(), self.jwks(name, &of(&file.issuer), &own, algorithms)?);
+        }
+        Some(Keys::OfTenants(Arc::new(all)))
     }
 
     fn algorithms(&mut self, file: &IssuerYaml) -> Vec<Algorithm> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::encoding::Encoding;
-use crate::auth::issuer::{Issuer, IssuerClaim};
+use crate::auth::issuer::{Issuer, IssuerClaim, PATH_TENANT};
 use crate::auth::jwt::binding::{Bindings, BodyHash, UrlEquals, UrlHash};
 use crate::auth::jwt::{Audience, DEFAULT_TYPES, JwtPolicy};
 use crate::auth::locator::{Locator, Scheme};
@@ -90,6 +90,7 @@ impl Compiler<'_> {
             self.problems.add(file.leeway.at, problem);
         }
         let (issuers, audience) = (issuers?, audience?);
+        let audience = self.audience_of_tenant(audience, &issuers, file.audience.at);
         let max_age = file.max_age.duration();
         let required_claims = match origin {
             Origin::Operator => required(
@@ -188,7 +189,25 @@ impl Compiler<'_> {
             let problem = "several issuers on one route need different `issuer` values, none of them `none`";
             self.problems.add(field.at, problem);
         }
+        if chosen.len() > 1 && chosen.iter().any(|issuer| issuer.iss.is_of_path()) {
+            let problem = "an issuer with {tenant} must be the only one of its route: a client could otherwise learn by \
+                           the time of a response which tenants exist";
+            self.problems.add(field.at, problem);
+        }
         Some(chosen)
+    }
+
+    /// The audience with `{tenant}`, which only tokens of a tenant have: others have the audience that their client chose.
+    fn audience_of_tenant(&mut self, audience: Audience, issuers: &[Issuer], at: Location) -> Audience {
+        match audience {
+            Audience::OneOf(audiences) if audiences.iter().any(|one| one.contains(PATH_TENANT)) => {
+                if !issuers.iter().all(|issuer| issuer.iss.is_of_path()) {
+                    self.problems.add(at, "{tenant} requires an issuer with {tenant} in its `issuer`");
+                }
+                Audience::OfTenant(audiences)
+            }
+            other => other,
+        }
     }
 
     pub(super) fn chosen_issuer(

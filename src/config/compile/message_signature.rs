@@ -78,7 +78,11 @@ impl Compiler<'_> {
         ];
         if file.issuer.is_written() {
             self.unused(&own, "cannot be combined with `issuer`, whose keys verify; keep one of them");
-            return self.chosen_issuer(file.issuer.text()?, file.issuer.at, scope.issuers);
+            let chosen = self.chosen_issuer(file.issuer.text()?, file.issuer.at, scope.issuers)?;
+            if chosen.iss.is_of_path() {
+                self.problems.add(file.issuer.at, "an issuer with {tenant} is for `jwt` only; use another one");
+            }
+            return Some(chosen);
         }
         if own.iter().all(Option::is_none) {
             self.missing(at, "`issuer`, or `algorithm` with a secret or public key");

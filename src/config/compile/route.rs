@@ -230,14 +230,16 @@ impl Compiler<'_> {
 
     /// Reports a path with a tenant that no credential proves, and secrets of tenants that no path names.
     fn check_tenants(&mut self, policy: &Policy, matches: &Match, file: &RouteYaml) {
-        match (&matches.path, policy.tenants().is_empty()) {
+        match (&matches.path, policy.leaves().into_iter().any(Policy::binds_tenant)) {
             (PathMatch::Template(_), _) if !policy.binds_tenant() && !self.problems.has_within(file.auth.at) => {
-                let problem = "`{tenant}` requires `secrets: { dir: secrets/{tenant} }` in `auth`, in each alternative of \
-                               an `any_of`: otherwise the credential of one tenant would be accepted for all of them";
+                let problem = "`{tenant}` requires `secrets: { dir: secrets/{tenant} }` in `auth`, or a `jwt` whose issuer has \
+                               {tenant}, in each alternative of an `any_of`: otherwise the credential of one tenant would \
+                               be accepted for all of them";
                 self.problems.add(file.matches.path.at, problem);
             }
-            (PathMatch::Exact(_) | PathMatch::Prefix(_), false) => {
-                let problem = "the secrets of tenants require `{tenant}` in the path, such as /hooks/{tenant}";
+            (PathMatch::Exact(_) | PathMatch::Prefix(_), true) => {
+                let problem = "the secrets of tenants require `{tenant}` in the path, such as /hooks/{tenant}; so does an \
+                               issuer with {tenant}";
                 self.problems.add(file.matches.path.at, problem);
             }
             (PathMatch::Template(_) | PathMatch::Exact(_) | PathMatch::Prefix(_), _) => {}

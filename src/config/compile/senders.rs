@@ -163,7 +163,7 @@ fn have_common_secret(one: &SignaturePolicy, other: &SignaturePolicy) -> bool {
 fn have_common_key(one: &MessageSignaturePolicy, other: &MessageSignaturePolicy) -> bool {
     let digests = |policy: &MessageSignaturePolicy| match &policy.issuer.keys {
         Keys::Fixed(set) => (0..set.len()).filter_map(|place| Some(set.get(place)?.digest)).collect(),
-        Keys::Remote(_) | Keys::Chain(_) => Vec::new(),
+        Keys::Remote(_) | Keys::Chain(_) | Keys::OfTenants(_) => Vec::new(),
     };
     let named = (one.issuer.preset, &one.issuer.name) == (other.issuer.preset, &other.issuer.name);
     let others = digests(other);
@@ -180,7 +180,9 @@ fn have_common_audience(one: &JwtPolicy, other: &JwtPolicy) -> bool {
             .any(|other| (issuer.preset, &issuer.name, &issuer.iss) == (other.preset, &other.name, &other.iss))
     });
     let audience = match (&one.audience, &other.audience) {
-        (Audience::OneOf(ours), Audience::OneOf(theirs)) => ours.iter().any(|one| theirs.contains(one)),
+        (Audience::OneOf(ours) | Audience::OfTenant(ours), Audience::OneOf(theirs) | Audience::OfTenant(theirs)) => {
+            ours.iter().any(|one| theirs.contains(one))
+        }
         (Audience::Any, _) | (_, Audience::Any) => true,
     };
     !is_bound(one) && !is_bound(other) && issuer && audience

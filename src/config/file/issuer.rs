@@ -17,13 +17,15 @@ use crate::config::values::SecretEncoding;
 #[serde(deny_unknown_fields)]
 pub struct IssuerYaml {
     /// The exact `iss` claim of the issuer's tokens. With `{tenantid}` in it, as in the discovery document of Microsoft
-    /// Entra, one of `tenants` must stand in its place. `spiffe://` and a trust domain: the tokens are JWT-SVIDs of this
+    /// Entra, one of `tenants` must stand in its place. With `{tenant}`, that must be the tenant in the path of the
+    /// request, which `match.path` of the route names. `spiffe://` and a trust domain: the tokens are JWT-SVIDs of this
     /// domain, in which `sub` must be, and `iss` is not compared. With `none`, `iss` is not compared; `none` is not
     /// allowed with `jwks`.
     #[schemars(required, length(min = 1), example = &"https://issuer.example.com/")]
     pub issuer: Field<String>,
-    /// The tenants whose tokens are accepted, of an `issuer` with `{tenantid}`. Tokens of every other tenant of the
-    /// provider are rejected. The tenant is a part of the sender.
+    /// The tenants whose tokens are accepted, of an `issuer` with `{tenantid}` or `{tenant}`, at most 1000. Tokens of every
+    /// other tenant of the provider are rejected. The tenant is a part of the sender. Those of `{tenant}` have names of 1
+    /// to 64 letters in lower case, digits, `-` and `_`.
     #[schemars(length(min = 1), example = json!(["72f988bf-86f1-41af-91ab-2d7cd011db47"]))]
     pub tenants: Section<List<String>>,
     /// Allowed signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA; HS256, HS384
@@ -51,7 +53,8 @@ pub struct IssuerYaml {
 #[serde(deny_unknown_fields)]
 pub struct JwksYaml {
     /// URL of the key set: https, or http to a loopback address, without user and password. Exactly one of `url`,
-    /// `discovery`, `discovery_url`, `file` and `inline` is required.
+    /// `discovery`, `discovery_url`, `file` and `inline` is required. With `{tenant}` in `url`, `discovery_url` or
+    /// `issuer` with `discovery`, each of `tenants` has a key set of its own, and `cache` needs `{tenant}` too.
     #[schemars(example = &"https://issuer.example.com/.well-known/jwks.json")]
     pub url: Field<String>,
     /// Time between two fetches, with `url` or `discovery`. `Cache-Control: max-age` of the response may shorten it, not

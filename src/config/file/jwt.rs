@@ -23,7 +23,8 @@ pub struct JwtYaml {
     /// must differ.
     #[schemars(required, example = &"acme")]
     pub issuer: Field<OneOrMany<String>>,
-    /// The exact `aud`, or several, one of which the token must have. With `none` alone, `aud` is not compared; then a
+    /// The exact `aud`, or several, one of which the token must have. `{tenant}` in it is the tenant in the path of the
+    /// request, with an issuer that has `{tenant}` too. With `none` alone, `aud` is not compared; then a
     /// required `body_hash`, `url_hash`, `url` or `qsh` must bind the token, the token must be in the body, or a rule
     /// under `claims` must name the client by one or several texts, such as `client_id` of Amazon Cognito or `azp`.
     #[schemars(required, example = &"https://api.example.com/webhook")]

@@ -42,6 +42,12 @@ impl<T> Field<T> {
         self.content
     }
 
+    /// The field with another value in its place.
+    #[must_use]
+    pub fn with(&self, value: T) -> Self {
+        Self { at: self.at, is_written: self.is_written, content: Some(value) }
+    }
+
     /// Whether the file has the field, valid or not.
     pub const fn is_written(&self) -> bool {
         self.is_written

@@ -1,19 +1,21 @@
 //! A connection to an endpoint: how it is opened, and the protocol that is spoken on it.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{Request, Uri, Version, header};
 use hyper::client::conn::{http1, http2};
-use hyper::rt::{Read, Write};
+use hyper::rt::{Executor, Read, Write};
 use hyper::service::Service;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 
 use super::shared::{CONNECTION_WINDOW, STREAM_WINDOW, SharedSender};
@@ -47,6 +49,8 @@ pub(super) enum ConnectError {
     Tls(#[source] std::io::Error),
     #[error("the upstream does not offer HTTP/2 (ALPN h2)")]
     NoHttp2,
+    #[error("the upstream closed the connection before its SETTINGS")]
+    Ended,
     #[error(transparent)]
     Http(#[from] hyper::Error),
 }
@@ -92,21 +96,45 @@ async fn speak(
         tokio::spawn(connection.with_upgrades());
         return Ok(UpstreamSender::Http1(sender));
     }
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let progress = Arc::new(Notify::new());
+    let mut builder = http2::Builder::new(ReportingExecutor(Arc::clone(&progress)));
     builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     builder.max_header_list_size(HTTP2_BUFFER).max_send_buf_size(HTTP2_BUFFER as usize);
-    let (sender, mut connection) = builder.handshake(io).await?;
-    let sender = SharedSender::new(sender);
-    let allowed = Arc::clone(&sender.allowed);
+    let (requests, mut connection) = builder.initial_max_send_streams(0).handshake(io).await?;
+    // The first frame of the upstream (RFC 9113 §3.4) says how many streams it allows: it would refuse others, or they
+    // would wait for them while another connection could be opened.
+    while connection.current_max_send_streams() == 0 {
+        tokio::select! {
+            ended = &mut connection => return Err(ended.err().map_or(ConnectError::Ended, ConnectError::Http)),
+            () = progress.notified() => {}
+        }
+    }
+    let allowed = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+    let sender = SharedSender { requests, allowed: Arc::clone(&allowed) };
     tokio::spawn(async move {
         let ended = poll_fn(|cx| {
-            let polled = std::pin::Pin::new(&mut connection).poll(cx);
+            let polled = Pin::new(&mut connection).poll(cx);
             allowed.store(connection.current_max_send_streams(), Ordering::Relaxed);
             polled
         });
         drop(ended.await);
     });
     Ok(UpstreamSender::Http2(sender))
+}
+
+/// Runs the tasks of a connection, and reports each time that one has done something: hyper does not report SETTINGS.
+#[derive(Clone)]
+struct ReportingExecutor(Arc<Notify>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for ReportingExecutor {
+    fn execute(&self, task: F) {
+        let (mut task, progress) = (Box::pin(task), Arc::clone(&self.0));
+        tokio::spawn(poll_fn(move |cx| {
+            let polled = task.as_mut().poll(cx).map(drop);
+            progress.notify_one();
+            polled
+        }));
+    }
 }
 
 /// Turns a request in the form of HTTP/1 into that of HTTP/2, where the host is part of the target (RFC 9113 §8.3.1);

@@ -1,7 +1,8 @@
 //! The connections of one worker to one endpoint: opened when there is no idle one, reused within
 //! `upstream.timeouts.keepalive`.
 //!
-//! The pool reports for each failed request whether any byte of it was sent, and never sends such a request again.
+//! The pool reports for each failed request whether the upstream may have processed it, and never sends such a request
+//! again.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +20,7 @@ use hyper::client::conn::http1::SendRequest;
 
 use super::connection::{ConnectError, UpstreamSender, open, to_http2};
 use super::deadline::Deadline;
+use super::ending::Ending;
 use super::health::{AttemptOutcome, Health, HealthChange};
 use super::shared::SharedConnections;
 use crate::proxy::request_body::RequestBody;
@@ -43,6 +45,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<IdleConnection>>,
     /// HTTP/2 connections, idle or not.
     shared: SharedConnections,
+    /// Held by the request that opens an HTTP/2 connection, on which others may then find room.
+    opening: tokio::sync::Mutex<()>,
     /// The scheme of HTTP/2 requests.
     scheme: Scheme,
     /// Used if the upstream has several endpoints.
@@ -70,10 +74,25 @@ pub(super) struct Delivery<'a> {
 pub(super) enum SendError {
     /// There was no connection, and no byte of the request was sent.
     NotSent(Box<Request<RequestBody>>, String),
+    /// The upstream has refused the request without processing it. With the request, unless its body was streamed.
+    Refused(Option<Box<Request<RequestBody>>>, String),
+    /// The upstream has reset the stream, and may have processed the request.
+    Reset(String),
     /// The connection broke, and the upstream may have seen the request.
     Broke(String),
     /// There was no response in time.
     Late(String),
+}
+
+impl SendError {
+    /// What it says about the health of the upstream.
+    pub(super) const fn outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::NotSent(..) => AttemptOutcome::Unreached,
+            Self::Refused(..) | Self::Reset(_) => AttemptOutcome::Answered,
+            Self::Broke(_) | Self::Late(_) => AttemptOutcome::Unanswered,
+        }
+    }
 }
 
 impl Pool {
@@ -85,6 +104,7 @@ impl Pool {
             host,
             idle: Mutex::default(),
             shared: SharedConnections::default(),
+            opening: tokio::sync::Mutex::default(),
             scheme: if matches!(endpoint.address, EndpointAddress::Tls(..)) { Scheme::HTTPS } else { Scheme::HTTP },
             health: Mutex::default(),
         });
@@ -92,7 +112,8 @@ impl Pool {
         pool
     }
 
-    /// Sends a request over an idle connection, or a new one.
+    /// Sends a request over a connection with room for it, or a new one. One that the upstream has not processed is sent
+    /// once more.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Box<Request<RequestBody>>,
@@ -101,25 +122,27 @@ impl Pool {
         if let (true, Some(host)) = (delivery.own_host, &self.host) {
             request.headers_mut().insert(HOST, host.clone());
         }
-        if let Some(sender) = self.take(delivery.protocol) {
+        let (mut is_retry, mut is_new) = (false, false);
+        loop {
+            let free = if is_new { None } else { self.take(delivery.protocol) };
+            let sender = match free {
+                Some(free) => Ok(free),
+                // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
+                None => Box::pin(self.connect(delivery)).await,
+            };
+            let sender = match sender {
+                Ok(sender) => sender,
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(upstream = self.url(), error, "cannot connect to the upstream");
+                    return Err(SendError::NotSent(request, self.detail(&error)));
+                }
+            };
             match self.exchange(sender, request, delivery).await {
                 // The upstream has just closed the idle connection.
-                Err(SendError::NotSent(back, _closed)) => request = back,
+                Err(SendError::NotSent(back, _)) if !is_retry => (request, is_retry, is_new) = (back, true, true),
+                Err(SendError::Refused(Some(back), _)) if !is_retry => (request, is_retry) = (back, true),
                 done => return done,
-            }
-        }
-        // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
-        match Box::pin(self.connect(delivery.deadline.left())).await {
-            Ok(fresh) => {
-                if let (UpstreamSender::Http2(fresh), true) = (&fresh, delivery.reuse) {
-                    self.shared.add(fresh);
-                }
-                self.exchange(fresh, request, delivery).await
-            }
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::warn!(upstream = self.url(), error, "cannot connect to the upstream");
-                Err(SendError::NotSent(request, self.detail(&error)))
             }
         }
     }
@@ -134,7 +157,7 @@ impl Pool {
         match sender {
             UpstreamSender::Http1(mut sender) => {
                 let sent = deadline.within(pin!(sender.try_send_request(*request))).await;
-                self.answered(sent, deadline, || {
+                self.answered(sent, deadline, None, || {
                     let sender = reuse.then_some(UpstreamSender::Http1(sender));
                     PooledConnection { sender, pool }
                 })
@@ -142,16 +165,22 @@ impl Pool {
             UpstreamSender::Http2(shared) => {
                 // Before the wait: the client may leave.
                 let connection = PooledConnection { sender: Some(UpstreamSender::Http2(shared.clone())), pool };
+                let copy = copy(&mut request);
                 if !to_http2(&mut request, &self.scheme) {
                     return Err(SendError::Broke(self.detail("the Host of the request cannot be sent in HTTP/2")));
                 }
                 let mut requests = shared.requests.clone();
                 let sent = deadline.within(pin!(requests.try_send_request(*request))).await;
+                let is_alive = match &sent {
+                    Some(Ok(_)) => true,
+                    Some(Err(error)) => Ending::of(error.error()).is_of_one_stream(),
+                    None => false,
+                };
                 // A request body that ends prematurely says nothing about the connection.
-                if !matches!(sent, Some(Ok(_))) && deadline.received.fault().is_none() {
+                if !is_alive && deadline.received.fault().is_none() {
                     self.shared.retire(&shared);
                 }
-                self.answered(sent, deadline, || connection)
+                self.answered(sent, deadline, copy, || connection)
             }
         }
     }
@@ -160,15 +189,20 @@ impl Pool {
         &self,
         sent: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
         deadline: &Deadline<'_>,
+        copy: Option<Box<Request<RequestBody>>>,
         connection: impl FnOnce() -> PooledConnection,
     ) -> Result<Response<UpstreamBody>, SendError> {
         match sent {
             Some(Ok(response)) => Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection() })),
             Some(Err(mut error)) => {
-                let cause = self.detail(&telemetry::chain(error.error()));
-                Err(match error.take_message() {
-                    Some(back) => SendError::NotSent(Box::new(back), cause),
-                    None => SendError::Broke(cause),
+                let back = error.take_message();
+                let ending = Ending::of(error.error());
+                let cause = self.detail(&format!("{ending}{}", telemetry::chain(error.error())));
+                Err(match (back, ending) {
+                    (Some(back), _) => SendError::NotSent(Box::new(back), cause),
+                    (None, Ending::Refused | Ending::LeftOut) => SendError::Refused(copy, cause),
+                    (None, Ending::Reset) => SendError::Reset(cause),
+                    (None, Ending::Closed | Ending::Malformed | Ending::Other) => SendError::Broke(cause),
                 })
             }
             None => Err(SendError::Late(self.detail(&format!("no response headers within {}", deadline.key)))),
@@ -204,11 +238,26 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, left: Duration) -> Result<UpstreamSender, ConnectError> {
+    /// A new connection. Of the requests that find no HTTP/2 connection with room, one at a time opens one, and the others
+    /// wait, no longer than they could wait for their own.
+    async fn connect(&self, delivery: &Delivery<'_>) -> Result<UpstreamSender, ConnectError> {
         let endpoint = self.endpoint.upgrade().ok_or(ConnectError::Gone)?;
-        let limit = endpoint.connect.min(left);
-        let opened = tokio::time::timeout(limit, open(&endpoint, limit)).await;
-        opened.unwrap_or(Err(ConnectError::Late))
+        let limit = endpoint.connect.min(delivery.deadline.left());
+        let opened = tokio::time::timeout(limit, async {
+            if delivery.protocol == Protocol::Http1 || !delivery.reuse {
+                return open(&endpoint, limit).await;
+            }
+            let _opening = self.opening.lock().await;
+            if let Some(free) = self.take(delivery.protocol) {
+                return Ok(free);
+            }
+            let fresh = open(&endpoint, limit).await?;
+            if let UpstreamSender::Http2(fresh) = &fresh {
+                self.shared.add(fresh);
+            }
+            Ok(fresh)
+        });
+        opened.await.unwrap_or(Err(ConnectError::Late))
     }
 
     pub(super) fn health(&self) -> MutexGuard<'_, Health> {
@@ -223,6 +272,15 @@ impl Pool {
             Some(HealthChange::Restored) => tracing::info!(upstream = self.url(), "upstream back in rotation"),
         }
     }
+}
+
+/// The request once more, unless its body is streamed.
+fn copy(request: &mut Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+    let mut copy = Request::new(request.body_mut().copy()?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(Box::new(copy))
 }
 
 /// Never contended: the mutex belongs to one worker.

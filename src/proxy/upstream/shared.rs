@@ -26,10 +26,6 @@ pub(super) struct SharedSender {
 }
 
 impl SharedSender {
-    pub(super) fn new(requests: SendRequest<RequestBody>) -> Self {
-        Self { requests, allowed: Arc::new(AtomicUsize::new(MAX_STREAMS)) }
-    }
-
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.allowed, &other.allowed)
     }

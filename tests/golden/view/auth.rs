@@ -81,6 +81,7 @@ fn issuer(issuer: &Issuer) -> Value {
         Keys::Fixed(_) => "fixed".into(),
         Keys::Remote(remote) => format!("fetched from {}", remote.source.url),
         Keys::Chain(_) => "in the token, with certificates".into(),
+        Keys::OfTenants(all) => format!("of each of {} tenants", all.len()),
     };
     json!({"name": &**name, "iss": debug(iss), "algorithms": all_debug(algorithms), "keys": keys})
 }

@@ -395,7 +395,7 @@ fn a_cached_token_is_verified_again_and_by_its_own_keys() {
     assert_eq!(known(|policy| policy.issuers[0].iss = IssuerClaim::Exact("other".into())), Err(Reason::InvalidIssuer));
     assert_eq!(known(|policy| policy.issuers[0].algorithms.clear()), Err(Reason::UnsupportedAlgorithm));
     let late = UnixTime::from_seconds(NOW + 100_000).unwrap();
-    let expired = policy.verify_token(&token, late, &mut Explanation::off()).map(|_| ());
+    let expired = policy.verify_token(&token, None, late, &mut Explanation::off()).map(|_| ());
     assert_eq!(expired.map_err(|error| error.reason()), Err(Some(Reason::TokenExpired)));
     // After a key rotation: the issuer's cache is the same, but the new keys did not sign the token.
     let mut rotated = policy.clone();
