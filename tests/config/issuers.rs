@@ -200,4 +200,17 @@ routes:
     assert_eq!(warnings(&format!("{a}, {b}")), 0);
     assert_eq!(warnings(&format!("{a}, {c}")), 0);
     assert_eq!(warnings(&format!("{a}, {{ all_of: [{b}, {c}] }}")), 1);
+    // The versions of Standard Webhooks stand in one list, where each reads its own alone.
+    let listed = |separator: &str, prefix: &str| {
+        let parse = format!("parse: {{ list: {{ separator: '{separator}', prefix: '{prefix}' }} }}");
+        format!(
+            "{{ signature: {{ header: x-a, {parse}, algorithm: hmac-sha256, encoding: hex, signed_payload: [body], \
+             secret: {{ file: shared }} }} }}"
+        )
+    };
+    let v1 = listed(" ", "v1,");
+    assert_eq!(warnings(&format!("{v1}, {}", listed(" ", "v1a,"))), 0);
+    for another in [listed(" ", "v1,x"), listed(" ", ""), listed(";", "v1a,"), a] {
+        assert_eq!(warnings(&format!("{v1}, {another}")), 1, "{another}");
+    }
 }
