@@ -175,6 +175,18 @@ fn a_key_set_is_reached_safely() {
     }
 }
 
+/// Times have no fractions of a second: half a second would be none.
+#[test]
+fn a_duration_that_is_compared_with_a_time_is_in_whole_seconds() {
+    for key in ["leeway", "max_age", "max_lifetime"] {
+        for text in ["500ms", "1500ms", "0ms"] {
+            let expected = format!("jwt.{key}: expected a duration: a whole number and s, m, h or d, such as 30s");
+            rejected(ISSUER, &format!("{AUDIENCE}, {key}: {text}"), &expected);
+        }
+    }
+    accepted(ISSUER, &format!("{AUDIENCE}, leeway: 0s, max_age: 1s"));
+}
+
 /// A token in Authorization must satisfy both: the first alternative needs a certificate beside it.
 #[test]
 fn alternatives_that_share_a_place_in_part_are_a_warning() {
