@@ -14,6 +14,7 @@ use crate::support::{Authority, Issuer, certificate};
 mod issuers;
 mod schemes;
 mod secrets;
+mod signatures;
 mod store;
 mod upstreams;
 

@@ -175,6 +175,24 @@ fn a_field_that_is_not_signed_needs_consent() {
     needless["allow_unsigned"] = true.into();
     let found = problems(github(), json!([needless]));
     assert!(found.len() == 1 && found[0].contains("the credential signs this field"), "{found:#?}");
+    // Bytes can be moved between the names and values of a form that are signed without separators.
+    let signed = |component: &str| Signature::hmac("X-Signature", &[component]);
+    let by = |key: &str, name: &str| {
+        let mut rule = json!({ "name": "a", "is": "b" });
+        rule[key] = name.into();
+        json!([rule])
+    };
+    for (component, filter) in [("form.sorted", by("form", "Status")), ("json:/id", by("json", "/type"))] {
+        let found = problems(signed(component), filter);
+        assert!(found.len() == 1 && found[0].contains("set `allow_unsigned: true`"), "{component}: {found:#?}");
+    }
+    for (component, filter) in [
+        ("form:Status", by("form", "Status")),
+        ("json:/type", by("json", "/type")),
+        ("header:X-A", by("header", "X-A")),
+    ] {
+        assert_eq!(problems(signed(component), filter), Vec::<String>::new(), "{component}");
+    }
     // A JWT signs its claims and not the body.
     let jwt = || Jwt::new("acme").audience("https://hooks.test/webhook");
     let found = problems(jwt(), json!([pings()]));

@@ -67,12 +67,17 @@ async fn opaque_and_detailed_disclose_less_and_more() {
 async fn an_unreadable_body_confirms_no_credential() {
     let upstream = Upstream::echo().await;
     let auth = all_of([StaticToken::new("X-Token", "token").into(), Signature::hmac("X-Sig", &["json:/a"]).into()]);
-    for (errors, right) in
-        [("standard", (401, "unauthorized")), ("opaque", (401, "unauthorized")), ("detailed", (400, "malformed_body"))]
-    {
+    for (errors, overrides, right) in [
+        ("standard", json!({}), (401, "unauthorized")),
+        ("opaque", json!({}), (401, "unauthorized")),
+        ("detailed", json!({}), (400, "malformed_body")),
+        ("standard", json!({ "malformed_body": 422 }), (401, "unauthorized")),
+        ("opaque", json!({ "malformed_body": 422 }), (401, "unauthorized")),
+        ("detailed", json!({ "malformed_body": 422 }), (422, "malformed_body")),
+    ] {
         let setup =
             Setup::new(upstream.address).file("secret", "a secret of the sender").file("token", "the right token");
-        let setup = setup.auth(auth.clone());
+        let setup = setup.auth(auth.clone()).route(|route| route.status_overrides(overrides));
         let gateway = setup.top(|top| top.error_detail(errors)).start();
         let problem = async |token: &str| {
             let request =

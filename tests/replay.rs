@@ -1,6 +1,7 @@
 //! No event twice and none lost: replay protection through a whole gateway, with the in-memory store.
 
 mod clocks;
+mod copies;
 mod idempotency;
 mod senders;
 mod shared;

@@ -18,7 +18,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::certificate::X509Certificate;
 
 use crate::clock::UnixTime;
-pub use san::{San, SanError};
+pub use san::{San, SanError, is_spiffe_id, is_trust_domain};
 
 /// The client certificate cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

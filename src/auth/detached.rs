@@ -101,6 +101,7 @@ impl DetachedPolicy {
         let replay_id = self.replay_id.then(|| ReplayId {
             kind: "hash",
             id: hash_of(text),
+            text: None,
             until: validity.map(|(_, last)| last.plus(Duration::from_secs(1))),
             issued: validity.map(|(first, _)| first),
         });

@@ -1,8 +1,9 @@
 //! The proof that a request was accepted: the identity that its credentials prove, and the merge of several.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 
 use super::rejection::Rejection;
@@ -134,11 +135,14 @@ pub struct CredentialId<'g> {
 /// Each scheme extracts the id if the route has replay protection; `store` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayId {
-    /// The kind of id: `claim`, `piece` (a signed component), `nonce` (of a message signature) or `hash`. Its bytes are hashed into stored ids, so that
-    /// they never change.
+    /// The kind of id: `claim`, `piece` (a signed component), `nonce` (of a message signature) or `hash`. Its bytes are
+    /// hashed into stored ids, so that they never change.
     pub kind: &'static str,
     /// The bytes of the id.
     pub id: Vec<u8>,
+    /// The hash of the signed text, if bytes can be moved between the id and what is signed beside it: a copy with
+    /// another border has another id, but the same text. It cannot be the id, since a retry has a new time.
+    pub text: Option<Vec<u8>>,
     /// A time at which its credential is no longer valid; `None` if it does not expire.
     pub until: Option<UnixTime>,
     /// The earliest time at which its credential could be used, clock skew included; `None` if the credential does not
@@ -148,7 +152,14 @@ pub struct ReplayId {
 
 /// SHA-256 of the signed data, never of the signature: in some schemes one signature has more than one encoding.
 pub(super) fn hash_of(signed: &[u8]) -> Vec<u8> {
-    digest(&SHA256, signed).as_ref().to_vec()
+    hash_of_pieces(&[Cow::Borrowed(signed)])
+}
+
+/// [`hash_of`] the concatenated pieces.
+pub(super) fn hash_of_pieces(signed: &[Cow<'_, [u8]>]) -> Vec<u8> {
+    let mut context = Context::new(&SHA256);
+    signed.iter().for_each(|piece| context.update(piece));
+    context.finish().as_ref().to_vec()
 }
 
 /// How a token's signature was verified.

@@ -18,6 +18,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use serde_json::{Map, Value};
 
+use super::client_certificate::is_spiffe_id;
 use super::grant::SignatureCheck;
 use super::jws::{JwsParts, Token, header_text};
 use super::keys::{Algorithm, Key, KeySet, Keys};
@@ -80,9 +81,10 @@ impl IssuerClaim {
             Self::Any => true,
             Self::Exact(iss) => text("iss") == Some(iss),
             Self::Tenants(..) => self.tenant(claims).is_some(),
-            Self::TrustDomain(domain) => {
-                text("sub").and_then(|sub| sub.strip_prefix(domain.as_str())).is_some_and(|path| path.starts_with('/'))
-            }
+            // Programs that resolve dots or decode escapes would read the id of another workload.
+            Self::TrustDomain(domain) => text("sub").is_some_and(|sub| {
+                sub.strip_prefix(domain.as_str()).is_some_and(|path| path.starts_with('/')) && is_spiffe_id(sub)
+            }),
         }
     }
 

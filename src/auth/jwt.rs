@@ -317,7 +317,7 @@ impl JwtPolicy {
         let until = [expires, ages, stales].into_iter().flatten().min().map(|until| until.plus(Duration::from_secs(1)));
         let first = issued.max(numeric_claim(claims, "nbf")).map(|first| first.minus(self.leeway));
         let issued = first.max(validity.map(|(first, _)| first));
-        Ok(Some(ReplayId { kind, id, until, issued }))
+        Ok(Some(ReplayId { kind, id, text: None, until, issued }))
     }
 }
 

@@ -186,6 +186,8 @@ impl MessageSignaturePolicy {
         let replay_id = replay_id.map(|(kind, id)| ReplayId {
             kind,
             id,
+            // Each component has a line of its own: no byte of an id can be moved.
+            text: None,
             until: validity.1.map(|last| last.plus(Duration::from_secs(1))),
             issued: validity.0,
         });

@@ -234,6 +234,14 @@ impl Policy {
         !self.places().is_empty() && self.places() == other.places() && lists.0 == lists.1
     }
 
+    /// Whether both find their signatures in one list by different prefixes, so that neither reads those of the other.
+    pub fn tells_apart(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Signature(one), Self::Signature(other)) => one.parse.tells_apart(&other.parse),
+            _ => false,
+        }
+    }
+
     /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
     /// has a body that is not a JSON object; and into `invalid_signature` if there is a list without a signature of the
     /// only scheme.

@@ -6,6 +6,7 @@
 
 mod component;
 mod parse;
+mod replay_id;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,17 +19,18 @@ use zeroize::Zeroizing;
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
 use super::explanation::Explanation;
-use super::grant::{Grant, ReplayId, hash_of};
+use super::grant::Grant;
 use super::locator::{LocatedValue, Locator};
 use super::rejection::VerifyError;
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
-use super::tenants::Secrets;
+use super::tenants::{Candidates, Secrets};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 pub use component::{BodyForm, Component, Digest, Presence, SigningVariant, UrlSpelling};
 pub use parse::{Parse, Value};
+pub use replay_id::SignatureReplayId;
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
@@ -69,15 +71,6 @@ pub struct SignaturePolicy {
     pub repeats: bool,
     /// Source of the replay id, if the route needs one.
     pub replay_id: Option<SignatureReplayId>,
-}
-
-/// The source of the replay id of a signed request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignatureReplayId {
-    /// A signed component.
-    Component(Component),
-    /// The SHA-256 of the string to sign.
-    Hash,
 }
 
 /// `timestamp` of a signature.
@@ -126,16 +119,18 @@ impl SignaturePolicy {
             return Err(Reason::InvalidSignature.into());
         }
         self.check_json(request, explanation)?;
-        let mut grant = self.signed_by(request, &values, explanation)?;
+        let mut grants = self.signed_by(request, &values, explanation)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
             validity =
                 check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
         }
-        if let Some(replay_id) = &mut grant.replay_id {
+        for replay_id in grants.iter_mut().filter_map(|grant| grant.replay_id.as_mut()) {
             replay_id.issued = validity.map(|(first, _)| first);
             replay_id.until = validity.map(|(_, last)| last.plus(Duration::from_secs(1)));
         }
-        Ok(grant)
+        // All of them count: were only the first one's replay id taken, a copy without its signature would be no
+        // duplicate.
+        grants.into_iter().reduce(Grant::beside).ok_or(Reason::InvalidSignature.into())
     }
 
     /// Each signature value in the request.
@@ -177,45 +172,72 @@ impl SignaturePolicy {
         }
     }
 
-    /// Tries every spelling of the URL with every secret. Timing may reveal which one matches; that is not a secret. Each
-    /// string to sign is built and hashed once, however many signatures the request has.
+    /// The grants of all secrets that made one of the signatures; at least one.
     fn signed_by(
         &self,
         request: &RequestView<'_>,
         values: &[Value<'_>],
         explanation: &mut Explanation,
-    ) -> Result<Grant, VerifyError> {
+    ) -> Result<Vec<Grant>, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
         let secrets = self.secrets.candidates(request.tenant);
+        let mut granted = Vec::new();
         for (value, signatures) in self.attempts(values) {
-            let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
-            let key_id = key_id.map_err(without_key_id)?;
-            for url in self.urls(request) {
-                let mut built = None;
-                for secret in secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
-                    let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
-                        Some(text) => text,
-                        None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
-                    };
-                    explanation.add("string to sign", || shown(&text, secret));
-                    if secret.key.verifies_any(self.algorithm, &text, &signatures) && !secrets.is_decoy() {
-                        explanation.add("signature", || format!("valid, made with secret {}", secret.index));
-                        let replay_id = self.replay_id_of(request, value, &text)?;
-                        return Ok(Grant {
-                            issuer: Some(Arc::clone(&self.name)),
-                            secrets: vec![secret.index],
-                            replay_id,
-                            holder: Some(secret.holder(&self.name)),
-                            key: secret.sender.is_none().then_some(secret.digest),
-                            ..Grant::anonymous()
-                        });
-                    }
-                    built = Some(text);
-                }
+            match self.grants_of(request, (value, &signatures), body, &secrets, explanation) {
+                Ok(grants) => granted.extend(grants),
+                Err(error) if granted.is_empty() => return Err(error),
+                Err(_of_a_further_value) => {}
             }
         }
-        explanation.add("signature", || secrets.without_match().into());
-        Err(Reason::InvalidSignature.into())
+        if granted.is_empty() {
+            explanation.add("signature", || secrets.without_match().into());
+            return Err(Reason::InvalidSignature.into());
+        }
+        Ok(granted)
+    }
+
+    /// Tries every spelling of the URL with every secret, until each signature has its secret. Timing may reveal which one
+    /// matches; that is not a secret. Each string to sign is built and hashed once, however many signatures the request
+    /// has.
+    fn grants_of(
+        &self,
+        request: &RequestView<'_>,
+        (value, signatures): (&Value<'_>, &[Vec<u8>]),
+        body: BodyForm,
+        secrets: &Candidates<'_>,
+        explanation: &mut Explanation,
+    ) -> Result<Vec<Grant>, VerifyError> {
+        let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
+        let key_id = key_id.map_err(without_key_id)?;
+        let parts = (&*self.signed_payload, self.time.as_ref().map(|time| &time.source));
+        let mut grants = Vec::new();
+        for url in self.urls(request) {
+            let mut built = None;
+            for secret in secrets.iter().filter(|secret| secret.answers_to(key_id.as_deref())) {
+                let text = match built.take().filter(|_| !self.signed_payload.contains(&Component::Secret)) {
+                    Some(text) => text,
+                    None => self.text(request, value, &SigningVariant { url: &url, body, secret })?,
+                };
+                explanation.add("string to sign", || shown(&text, secret));
+                if secret.key.verifies_any(self.algorithm, &text, signatures) && !secrets.is_decoy() {
+                    explanation.add("signature", || format!("valid, made with secret {}", secret.index));
+                    let replay_id = self.replay_id.as_ref().map(|source| source.of(request, value, &text, parts));
+                    grants.push(Grant {
+                        issuer: Some(Arc::clone(&self.name)),
+                        secrets: vec![secret.index],
+                        replay_id: replay_id.transpose()?,
+                        holder: Some(secret.holder(&self.name)),
+                        key: secret.sender.is_none().then_some(secret.digest),
+                        ..Grant::anonymous()
+                    });
+                    if grants.len() == signatures.len() {
+                        return Ok(grants);
+                    }
+                }
+                built = Some(text);
+            }
+        }
+        Ok(grants)
     }
 
     /// The values, each with its decoded signatures; one with all signatures if what is signed is the same for each.
@@ -230,24 +252,6 @@ impl SignaturePolicy {
         }
         let all = each.flat_map(|(_, signatures)| signatures).collect();
         values.first().map(|value| (value, all)).into_iter().collect()
-    }
-
-    /// The replay id of a request with a valid signature over `text`; the caller sets its times.
-    fn replay_id_of(
-        &self,
-        request: &RequestView<'_>,
-        value: &Value<'_>,
-        text: &[Cow<'_, [u8]>],
-    ) -> Result<Option<ReplayId>, VerifyError> {
-        let (kind, id) = match &self.replay_id {
-            None => return Ok(None),
-            // Zeroized, because some senders put the secret into the string to sign.
-            Some(SignatureReplayId::Hash) => ("hash", hash_of(&Zeroizing::new(text.concat()))),
-            Some(SignatureReplayId::Component(component)) => {
-                ("piece", component.text(request, value)?.into_owned().into_bytes())
-            }
-        };
-        Ok(Some(ReplayId { kind, id, until: None, issued: None }))
     }
 
     /// The spellings of the URL to try; one empty spelling if the URL is not signed.

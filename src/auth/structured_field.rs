@@ -1,8 +1,10 @@
 //! Structured fields (RFC 8941, RFC 9651) of a request: the values of all lines of a header as one dictionary or list.
 
+use std::collections::HashSet;
+
 use http::HeaderName;
-use sfv::visitor::{DictionaryVisitor, EntryVisitor};
-use sfv::{Dictionary, KeyRef, List, Parser};
+use sfv::visitor::{DictionaryVisitor, EntryVisitor, InnerListVisitor, ItemVisitor, ListVisitor, ParameterVisitor};
+use sfv::{BareItemFromInput, Dictionary, KeyRef, List, Parser};
 
 use super::request::RequestView;
 use crate::reason::Reason;
@@ -11,24 +13,87 @@ use crate::reason::Reason;
 /// smaller.
 const MAX_SIZE: usize = 16 * 1024;
 
-/// Two members of a dictionary have the same key.
+/// Two members of a dictionary, or two parameters of a value, have the same key.
 #[derive(Debug, thiserror::Error)]
-#[error("two members have the same key")]
+#[error("two members or parameters have the same key")]
 struct DoubledKey;
 
-/// A dictionary without doubled keys. A parser has to take the last of two members, but not every one does, so that the
-/// upstream could read the other one.
-struct UniqueKeys<'d>(&'d mut Dictionary);
+/// Rejects doubled keys of a dictionary and of parameters. A parser has to take the last of two (RFC 9651 §4.2), but not
+/// every one does, so that the upstream could read the other one.
+#[derive(Default)]
+struct UniqueKeys<'de>(HashSet<&'de str>);
 
-impl<'de> DictionaryVisitor<'de> for UniqueKeys<'_> {
+impl<'de> UniqueKeys<'de> {
+    fn add(&mut self, key: &'de KeyRef) -> Result<(), DoubledKey> {
+        if self.0.insert(key.as_str()) { Ok(()) } else { Err(DoubledKey) }
+    }
+}
+
+impl<'de> DictionaryVisitor<'de> for &mut UniqueKeys<'de> {
     type Out = ();
     type Error = DoubledKey;
 
     fn entry(&mut self, key: &'de KeyRef) -> Result<impl EntryVisitor<'de>, DoubledKey> {
-        if self.0.contains_key(key) {
-            return Err(DoubledKey);
-        }
-        DictionaryVisitor::entry(&mut *self.0, key).map_err(|never| match never {})
+        self.add(key).map(|()| UniqueKeys::default())
+    }
+
+    fn finish(self) -> Result<(), DoubledKey> {
+        Ok(())
+    }
+}
+
+impl<'de> ListVisitor<'de> for UniqueKeys<'de> {
+    type Out = ();
+    type Error = DoubledKey;
+
+    fn entry(&mut self) -> Result<impl EntryVisitor<'de>, DoubledKey> {
+        Ok(UniqueKeys::default())
+    }
+
+    fn finish(self) -> Result<(), DoubledKey> {
+        Ok(())
+    }
+}
+
+impl<'de> EntryVisitor<'de> for UniqueKeys<'de> {
+    type Error = DoubledKey;
+
+    fn item(self) -> Result<impl ItemVisitor<'de>, DoubledKey> {
+        Ok(self)
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'de>, DoubledKey> {
+        Ok(self)
+    }
+}
+
+impl<'de> InnerListVisitor<'de> for UniqueKeys<'de> {
+    type Error = DoubledKey;
+
+    fn item(&mut self) -> Result<impl ItemVisitor<'de>, DoubledKey> {
+        Ok(UniqueKeys::default())
+    }
+
+    fn finish(self) -> Result<impl ParameterVisitor<'de>, DoubledKey> {
+        Ok(self)
+    }
+}
+
+impl<'de> ItemVisitor<'de> for UniqueKeys<'de> {
+    type Out = ();
+    type Error = DoubledKey;
+
+    fn bare_item(self, _: BareItemFromInput<'de>) -> Result<impl ParameterVisitor<'de, Out = ()>, DoubledKey> {
+        Ok(self)
+    }
+}
+
+impl<'de> ParameterVisitor<'de> for UniqueKeys<'de> {
+    type Out = ();
+    type Error = DoubledKey;
+
+    fn parameter(&mut self, key: &'de KeyRef, _: BareItemFromInput<'de>) -> Result<(), DoubledKey> {
+        self.add(key)
     }
 
     fn finish(self) -> Result<(), DoubledKey> {
@@ -39,12 +104,13 @@ impl<'de> DictionaryVisitor<'de> for UniqueKeys<'_> {
 /// The header as a dictionary; `None` if the request does not have it.
 ///
 /// # Errors
-/// `malformed_credential` for a header that is no dictionary, has a key twice, or is larger than 16 KiB.
+/// `malformed_credential` for a header that is no dictionary, has a key or a parameter twice, or is larger than 16 KiB.
 pub(super) fn dictionary(request: &RequestView<'_>, name: &HeaderName) -> Result<Option<Dictionary>, Reason> {
     let Some(lines) = lines(request, name)? else { return Ok(None) };
-    let mut members = Dictionary::new();
+    let (mut members, mut keys) = (Dictionary::new(), UniqueKeys::default());
     for line in lines {
-        let parsed = Parser::new(line).parse_dictionary_with_visitor(UniqueKeys(&mut members));
+        let checked = Parser::new(line).parse_dictionary_with_visitor(&mut keys);
+        let parsed = checked.and_then(|()| Parser::new(line).parse_dictionary_with_visitor(&mut members));
         parsed.map_err(|_| Reason::MalformedCredential)?;
     }
     Ok(Some(members))
@@ -53,12 +119,13 @@ pub(super) fn dictionary(request: &RequestView<'_>, name: &HeaderName) -> Result
 /// The header as a list; `None` if the request does not have it.
 ///
 /// # Errors
-/// `malformed_credential` for a header that is no list, or is larger than 16 KiB.
+/// `malformed_credential` for a header that is no list, has a parameter twice, or is larger than 16 KiB.
 pub(super) fn list(request: &RequestView<'_>, name: &HeaderName) -> Result<Option<List>, Reason> {
     let Some(lines) = lines(request, name)? else { return Ok(None) };
     let mut members = List::new();
     for line in lines {
-        let parsed = Parser::new(line).parse_list_with_visitor(&mut members);
+        let checked = Parser::new(line).parse_list_with_visitor(UniqueKeys::default());
+        let parsed = checked.and_then(|()| Parser::new(line).parse_list_with_visitor(&mut members));
         parsed.map_err(|_| Reason::MalformedCredential)?;
     }
     Ok(Some(members))
@@ -67,11 +134,15 @@ pub(super) fn list(request: &RequestView<'_>, name: &HeaderName) -> Result<Optio
 /// The header as an item; `None` if the request does not have it.
 ///
 /// # Errors
-/// `malformed_credential` for a header that is no item, has several lines, or is larger than 16 KiB.
+/// `malformed_credential` for a header that is no item, has several lines or a parameter twice, or is larger than 16 KiB.
 pub(super) fn item(request: &RequestView<'_>, name: &HeaderName) -> Result<Option<sfv::Item>, Reason> {
     match lines(request, name)?.as_deref() {
         None => Ok(None),
-        Some([line]) => Parser::new(*line).parse().map(Some).map_err(|_| Reason::MalformedCredential),
+        Some([line]) => {
+            let checked = Parser::new(*line).parse_item_with_visitor(UniqueKeys::default());
+            let parsed = checked.and_then(|()| Parser::new(*line).parse());
+            parsed.map(Some).map_err(|_| Reason::MalformedCredential)
+        }
         Some(_several) => Err(Reason::MalformedCredential),
     }
 }

@@ -108,7 +108,7 @@ impl<Source> TimestampRule<Source> {
 
 impl TimestampUnit {
     /// Parses a timestamp; `None` unless the text is exactly one time in this unit. A number of seconds, milliseconds
-    /// or microseconds has no sign, space, fraction or exponent.
+    /// or microseconds has no sign, space, leading zero, fraction or exponent.
     pub fn read(self, text: &str) -> Option<UnixTime> {
         match self {
             Self::Seconds => digits(text).and_then(UnixTime::from_seconds),
@@ -149,8 +149,10 @@ impl TimestampUnit {
     }
 }
 
+/// A leading zero is none of the sender's: it could be moved to the time from the end of what is signed before it.
 fn digits(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digits = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = is_digits && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 
@@ -242,8 +244,10 @@ mod tests {
     fn a_time_that_cannot_be_read_is_none() {
         let now = NOW.to_string();
         assert_eq!(check(TimestampUnit::Seconds, &[&now, &now]), Err(Reason::MalformedTimestamp));
-        for text in ["", " 1800000000", "+1800000000", "-1", "1.8e9", "1800000000.0", "0x1", "99999999999999999999999"]
-        {
+        let spellings = [" 1800000000", "+1800000000", "-1", "1.8e9", "1800000000.0", "0x1"];
+        // A zero could be the last digit of an id that is signed before the time.
+        let others = ["", "99999999999999999999999", "01800000000", "00"];
+        for text in spellings.into_iter().chain(others) {
             assert_eq!(check(TimestampUnit::Seconds, &[text]), Err(Reason::MalformedTimestamp), "{text}");
         }
         assert_eq!(check(TimestampUnit::Seconds, &["1800000000000"]), Err(Reason::MalformedTimestamp));

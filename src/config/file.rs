@@ -46,8 +46,8 @@ pub use route::{
     RevocationYaml, RouteLimitsYaml, RouteYaml, TimestampYaml,
 };
 pub use scalar::{
-    Delay, FileName, HostName, OneOrMany, OptionalDelay, OptionalDuration, Parsed, Pin, PlaceKey, RatePerSeconds, Size,
-    Timeout,
+    Delay, FileName, HostName, OneOrMany, OptionalDuration, OptionalSeconds, Parsed, Pin, PlaceKey, RatePerSeconds,
+    Seconds, Size, Timeout,
 };
 pub(super) use scalar::{HEADER_NAME, POINTER};
 pub use upstream::{UpstreamTimeoutsYaml, UpstreamYaml};

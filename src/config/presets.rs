@@ -90,6 +90,7 @@ fn fill_in(node: &mut Node, parameters: &BTreeMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::signature::Component;
     use crate::config::file::preset::EvidenceKind;
 
     #[test]
@@ -136,6 +137,24 @@ mod tests {
             assert!(evidence.kind != EvidenceKind::Own || evidence.source.is_empty(), "{name}");
             let dotted = |source: &String| source.contains('.') && !source.contains(' ');
             assert!(evidence.source.iter().all(dotted), "{name}: expected URLs");
+        }
+    }
+
+    /// An attacker can move bytes over the border of two signed parts of any length; a line feed is in no header and URL.
+    #[test]
+    fn movable_borders_are_named_as_unsigned() {
+        for (name, preset) in all() {
+            let Some(signature) = preset.signature.value() else { continue };
+            let time = signature.timestamp.value().and_then(|time| {
+                let place = time.places().into_iter().find_map(|place| Some((place.key, place.text?)));
+                place.and_then(|(key, text)| Component::parse(&format!("{key}:{text}")))
+            });
+            let parts = signature.signed_payload.iter().map(|component| &**component);
+            let parts: Vec<_> = parts.filter(|component| !matches!(component, Component::Text(_))).collect();
+            let is_free = |part: &Component| !part.has_fixed_length() && Some(part) != time.as_ref();
+            let is_movable = parts.windows(2).any(|pair| pair.iter().all(|part| is_free(part)));
+            let is_named = preset.unsigned.contains("border");
+            assert!(!is_movable || signature.join.or_default() == "\n" || is_named, "{name}: {}", preset.unsigned);
         }
     }
 

@@ -39,16 +39,19 @@ pub fn failure(
     route: Option<&Route>,
     request_id: &str,
 ) -> Response<ResponseContent> {
-    let chosen = route.and_then(|route| route.status_overrides.get(&failure.reason()).copied());
+    let withheld = withheld(failure, disclosure);
+    // A withheld reason whose own status is withheld too must not show by another one.
+    let may_choose = withheld.is_none() || failure.withheld_status() == failure.status();
+    let route_status = route.and_then(|route| route.status_overrides.get(&failure.reason()).copied());
+    let chosen = route_status.filter(|_| may_choose);
     let in_secevent = route.is_some_and(|route| route.errors == ErrorForm::Secevent);
     if let (true, Some((status, error))) = (in_secevent, failure.secevent()) {
         // The protocol has an error each for key, issuer and audience; `opaque` gives the same one for all.
         let opaque = disclosure == ErrorDetail::Opaque && failure.withheld_as() == Some("unauthorized");
         let error = if opaque { "authentication_failed" } else { error };
-        let reason = withheld(failure, disclosure).unwrap_or(failure.reason().word());
+        let reason = withheld.unwrap_or(failure.reason().word());
         return secevent(chosen.unwrap_or(status), error, reason, request_id);
     }
-    let withheld = withheld(failure, disclosure);
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
     let detail = failure.detail().filter(|_| disclosure == ErrorDetail::Detailed);

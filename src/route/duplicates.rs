@@ -126,7 +126,7 @@ mod tests {
 
     fn replay_id(issued: Option<u64>, until: u64) -> ReplayId {
         let (issued, until) = (issued.map(at), Some(at(until)));
-        ReplayId { kind: "claim", id: Vec::new(), until, issued }
+        ReplayId { kind: "claim", id: Vec::new(), text: None, until, issued }
     }
 
     #[test]

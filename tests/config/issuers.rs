@@ -175,6 +175,18 @@ fn a_key_set_is_reached_safely() {
     }
 }
 
+/// Times have no fractions of a second: half a second would be none.
+#[test]
+fn a_duration_that_is_compared_with_a_time_is_in_whole_seconds() {
+    for key in ["leeway", "max_age", "max_lifetime"] {
+        for text in ["500ms", "1500ms", "0ms"] {
+            let expected = format!("jwt.{key}: expected a duration: a whole number and s, m, h or d, such as 30s");
+            rejected(ISSUER, &format!("{AUDIENCE}, {key}: {text}"), &expected);
+        }
+    }
+    accepted(ISSUER, &format!("{AUDIENCE}, leeway: 0s, max_age: 1s"));
+}
+
 /// A token in Authorization must satisfy both: the first alternative needs a certificate beside it.
 #[test]
 fn alternatives_that_share_a_place_in_part_are_a_warning() {
@@ -200,4 +212,17 @@ routes:
     assert_eq!(warnings(&format!("{a}, {b}")), 0);
     assert_eq!(warnings(&format!("{a}, {c}")), 0);
     assert_eq!(warnings(&format!("{a}, {{ all_of: [{b}, {c}] }}")), 1);
+    // The versions of Standard Webhooks stand in one list, where each reads its own alone.
+    let listed = |separator: &str, prefix: &str| {
+        let parse = format!("parse: {{ list: {{ separator: '{separator}', prefix: '{prefix}' }} }}");
+        format!(
+            "{{ signature: {{ header: x-a, {parse}, algorithm: hmac-sha256, encoding: hex, signed_payload: [body], \
+             secret: {{ file: shared }} }} }}"
+        )
+    };
+    let v1 = listed(" ", "v1,");
+    assert_eq!(warnings(&format!("{v1}, {}", listed(" ", "v1a,"))), 0);
+    for another in [listed(" ", "v1,x"), listed(" ", ""), listed(";", "v1a,"), a] {
+        assert_eq!(warnings(&format!("{v1}, {another}")), 1, "{another}");
+    }
 }

@@ -175,13 +175,14 @@ fn is_email(name: &str) -> bool {
 
 /// Whether the text is a SPIFFE id (SPIFFE-ID §2). It is neither decoded nor case-folded, so that one id has one
 /// spelling. An id without a path names a trust domain, not a client (X509-SVID §4.1).
-fn is_spiffe_id(text: &str) -> bool {
+pub fn is_spiffe_id(text: &str) -> bool {
     let id = text.strip_prefix("spiffe://").filter(|_| text.len() <= MAX_SPIFFE_ID);
     id.and_then(|id| id.split_once('/'))
-        .is_some_and(|(domain, path)| is_domain(domain) && path.split('/').all(is_segment))
+        .is_some_and(|(domain, path)| is_trust_domain(domain) && path.split('/').all(is_segment))
 }
 
-fn is_domain(domain: &str) -> bool {
+/// Whether the text is the name of a trust domain (SPIFFE-ID §2.1).
+pub fn is_trust_domain(domain: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
     (1..=MAX_TRUST_DOMAIN).contains(&domain.len()) && domain.bytes().all(allowed)
 }

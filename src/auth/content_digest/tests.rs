@@ -55,6 +55,9 @@ fn a_digest_is_a_byte_sequence_and_occurs_once() {
         assert_eq!(content(&[line], BODY), Err(Reason::MalformedCredential), "{line}");
     }
     assert_eq!(content(&[SHA256_OF_BODY, SHA256_OF_BODY], BODY), Err(Reason::MalformedCredential));
+    // RFC 9651 §4.2.3.2: the last of two parameters counts, for a parser that follows it.
+    assert_eq!(content(&[&format!("{SHA256_OF_BODY};a;b=1")], BODY), Ok(()));
+    assert_eq!(content(&[&format!("{SHA256_OF_BODY};a;a=1")], BODY), Err(Reason::MalformedCredential));
     assert_eq!(content(&[], BODY), Err(Reason::MalformedCredential));
     let long = format!("x=:{}:, {SHA256_OF_BODY}", "A".repeat(16 * 1024));
     assert_eq!(content(&[&long], BODY), Err(Reason::MalformedCredential));

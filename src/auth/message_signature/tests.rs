@@ -304,6 +304,9 @@ fn headers_that_are_no_signatures_are_rejected() {
     assert_eq!(evaluate(&[("signature-input", ""), ("signature", "")]), Err(Reason::MissingCredential));
     let sig1 = format!("sig1={input}");
     let twice = format!("{sig1}, {sig1}");
+    // A parser that takes the first of two parameters would read another time, key or component.
+    let doubled = [";created=1", ";keyid=\"ed\"", ";x;x"].map(|parameters| format!("{sig1}{parameters}"));
+    let component = sig1.replacen("\"content-digest\"", "\"content-digest\";sf;sf", 1);
     for (inputs, signature) in [
         ("sig1", "sig1=:AAAA:"),
         ("sig1=1", "sig1=:AAAA:"),
@@ -311,10 +314,15 @@ fn headers_that_are_no_signatures_are_rejected() {
         ("sig1=(", "sig1=:AAAA:"),
         ("Sig1=()", "Sig1=:AAAA:"),
         (&*twice, "sig1=:AAAA:"),
+        (&*doubled[0], "sig1=:AAAA:"),
+        (&*doubled[1], "sig1=:AAAA:"),
+        (&*doubled[2], "sig1=:AAAA:"),
+        (&*component, "sig1=:AAAA:"),
         (&*sig1, ""),
         (&*sig1, "sig2=:AAAA:"),
         (&*sig1, "sig1=\"AAAA\""),
         (&*sig1, "sig1=(:AAAA:)"),
+        (&*sig1, "sig1=:AAAA:;a;a"),
         (&*sig1, "sig1=:AAAA:, sig1=:AAAA:"),
         (&*sig1, "keyId=\"rsa\",algorithm=\"rsa-sha256\",signature=\"AAAA\""),
     ] {

@@ -271,6 +271,11 @@ impl Component {
         matches!(self, Self::Body | Self::BodyHash(_) | Self::FormSorted)
     }
 
+    /// Whether all of its values have one length.
+    pub const fn has_fixed_length(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::BodyHash(_) | Self::Secret)
+    }
+
     /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
         let in_body = matches!(self, Self::Located(locator, _) if locator.is_in_body());

@@ -68,6 +68,15 @@ impl Parse {
         if let Self::List { prefix, .. } = self { Some(prefix) } else { None }
     }
 
+    /// Whether both read one list, and no item of it has the prefixes of both.
+    pub(in crate::auth) fn tells_apart(&self, other: &Self) -> bool {
+        let (Self::List { separator, prefix }, Self::List { separator: others, prefix: another }) = (self, other)
+        else {
+            return false;
+        };
+        separator == others && !prefix.starts_with(another.as_str()) && !another.starts_with(prefix.as_str())
+    }
+
     /// Parses a value. Returns several values, each with its own parts, only for [`Self::Split`] with `list`. Returns
     /// none if the value has another format, or too many pairs or signatures.
     pub fn read<'a>(&self, value: &'a str) -> Vec<Value<'a>> {

@@ -5,6 +5,7 @@ use http::HeaderName;
 use super::compiler::{Compiler, RouteScope};
 use crate::auth::certificate_rule::CertificateRule;
 use crate::auth::locator::Locator;
+use crate::auth::signature::{Component, Presence};
 use crate::auth::time::TimestampRule;
 use crate::auth::{Policy, Rules};
 use crate::config::file::{
@@ -124,13 +125,16 @@ impl Compiler<'_> {
     /// Warns of alternatives of which one requires a credential in a place in which another one finds its own: such a
     /// credential must satisfy both.
     fn warn_of_common_places(&mut self, branches: &[Policy], at: Location) {
-        let places =
-            |branch: &Policy| branch.leaves().into_iter().flat_map(Policy::places).cloned().collect::<Vec<_>>();
+        let is_common = |one: &Policy, other: &Policy| {
+            !one.tells_apart(other) && one.places().iter().any(|place| other.places().contains(place))
+        };
         for (index, branch) in branches.iter().enumerate() {
-            let ours = places(branch);
-            let others =
-                branches.iter().enumerate().skip(index + 1).filter(|(_, other)| !branch.reads_credential_of(other));
-            for (other, _) in others.filter(|(_, other)| places(other).iter().any(|place| ours.contains(place))) {
+            let shares = |other: &Policy| {
+                let others = other.leaves();
+                branch.leaves().iter().any(|ours| others.iter().any(|theirs| is_common(ours, theirs)))
+            };
+            let others = branches.iter().enumerate().skip(index + 1);
+            for (other, _) in others.filter(|(_, other)| !branch.reads_credential_of(other) && shares(other)) {
                 let warning = format!(
                     "[{index}] and [{other}] read a credential from the same place: where it is present, it must satisfy \
                      both, so that they are no alternatives"
@@ -184,29 +188,29 @@ impl Compiler<'_> {
 /// The name, the text and the place of a key that is written.
 pub(super) type WrittenKey<'f> = (&'static str, &'f str, Location);
 
-/// Whether the sender's signature covers this timestamp.
+/// Whether a signature covers the value there, in every alternative by which a request is accepted.
 pub(super) fn covers(policy: &Policy, source: &Locator) -> bool {
-    matches!(source, Locator::Claim(_))
-        || (source.is_in_body() && policy.binds_body())
-        || source.header().is_some_and(|name| signs_header(policy, name))
+    if matches!(source, Locator::Claim(_)) {
+        return true;
+    }
+    let is_in_signed_body = source.is_in_body() && policy.binds_body();
+    match policy {
+        Policy::Signature(signature) => {
+            Component::Located(source.clone(), Presence::Required).is_covered_by(&signature.signed_payload)
+        }
+        Policy::MessageSignature(signature) => {
+            is_in_signed_body || source.header().is_some_and(|name| signature.signs_header(name))
+        }
+        Policy::AllOf(policies) => policies.iter().any(|policy| covers(policy, source)),
+        Policy::AnyOf(policies) => policies.iter().all(|policy| covers(policy, source)),
+        Policy::Jwt(_) | Policy::Detached(_) => is_in_signed_body,
+        Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => false,
+    }
 }
 
 /// The keys that are written.
 pub(super) fn written<'f>(keys: &[PlaceKey<'f>]) -> Vec<WrittenKey<'f>> {
     keys.iter().filter_map(|key| Some((key.key, key.text?, key.at))).collect()
-}
-
-/// Whether a signature covers this header in every alternative by which a request is accepted.
-fn signs_header(policy: &Policy, name: &HeaderName) -> bool {
-    match policy {
-        Policy::Signature(signature) => signature.signs_header(name),
-        Policy::MessageSignature(signature) => signature.signs_header(name),
-        Policy::AllOf(policies) => policies.iter().any(|policy| signs_header(policy, name)),
-        Policy::AnyOf(policies) => policies.iter().all(|policy| signs_header(policy, name)),
-        Policy::Jwt(_) | Policy::Detached(_) | Policy::ClientCertificate(_) | Policy::Token(_) | Policy::Public => {
-            false
-        }
-    }
 }
 
 /// Whether a JWT is among the policies.

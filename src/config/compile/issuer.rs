@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
 use super::secrets::OF_TOKEN;
+use crate::auth::client_certificate::is_trust_domain;
 use crate::auth::issuer::{Issuer, IssuerClaim, PATH_TENANT, TENANT};
 use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::tenants::is_tenant_name;
@@ -271,10 +272,4 @@ impl<'a> Compiler<'a> {
             }
         }
     }
-}
-
-/// Whether the text is the name of a trust domain (SPIFFE ID §2.1).
-fn is_trust_domain(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
-    (1..=255).contains(&name.len()) && name.bytes().all(plain)
 }

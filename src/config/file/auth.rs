@@ -10,7 +10,7 @@ use super::issuer::{JwksYaml, SecretYaml, SecretsYaml};
 use super::jwt::JwtYaml;
 use super::message_signature::MessageSignatureYaml;
 use super::preset::ChallengeSwitch;
-use super::scalar::{CertificateFingerprint, OptionalDuration, Parsed};
+use super::scalar::{CertificateFingerprint, OptionalSeconds, Parsed};
 use super::signature::{SignatureYaml, StaticTokenYaml};
 use crate::auth::client_certificate::San;
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
@@ -77,7 +77,7 @@ pub struct AuthScheme {
     /// Maximum age of the time that the preset's sender signs, instead of the preset's own. It does not extend how far
     /// that time may be in the future.
     #[schemars(example = &"10m")]
-    pub tolerance: OptionalDuration,
+    pub tolerance: OptionalSeconds,
     /// Parameters of the preset, by name, such as `tenant` or `audience`; `hookgate presets NAME` lists them.
     #[schemars(example = json!({ "tenant": "acme", "audience": "hooks.example.com" }))]
     pub parameters: Section<BTreeMap<String, Field<String>>>,

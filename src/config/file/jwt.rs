@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::number::Switch;
-use super::scalar::{Delay, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
+use super::scalar::{OneOrMany, OptionalSeconds, Parsed, PlaceKey, Seconds};
 use crate::auth::claims::Pointer;
 use crate::auth::encoding::Encoding;
 use crate::auth::jwt::binding::{BindingHash, HashPresence};
@@ -48,13 +48,13 @@ pub struct JwtYaml {
     pub allowed_types: Section<List<String>>,
     /// Maximum age of a token: now − iat. It requires `iat`.
     #[schemars(example = &"5m")]
-    pub max_age: OptionalDuration,
+    pub max_age: OptionalSeconds,
     /// Maximum lifetime of a token: exp − iat. It requires `exp` and `iat`.
     #[schemars(example = &"1h")]
-    pub max_lifetime: OptionalDuration,
+    pub max_lifetime: OptionalSeconds,
     /// Clock skew that is tolerated between the issuer and hookgate, at most 5m.
     #[schemars(example = &"10s")]
-    pub leeway: Delay<30_000>,
+    pub leeway: Seconds<30_000, 0>,
     /// Where the token is; it is read from nowhere else. Its size is bounded by `max_headers_size` of the listener, or in a
     /// body by `max_body_size`.
     #[schemars(example = json!({ "header": "X-Token" }))]
@@ -161,7 +161,7 @@ pub struct TimeClaimYaml {
     pub unit: Field<TimestampUnit>,
     /// Maximum age of the time, inclusive.
     #[schemars(example = &"10m")]
-    pub max_age: Timeout<300_000>,
+    pub max_age: Seconds<300_000>,
 }
 
 /// Where the token is: exactly one of header, query, cookie, form, json and body

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::issuer::{SecretYaml, SecretsYaml};
-use super::scalar::{Delay, Parsed, Timeout};
+use super::scalar::{Parsed, Seconds};
 use crate::auth::message_signature::{ComponentIdentifier, SignatureParameter};
 use crate::config::reader::{Field, List, Section};
 
@@ -55,10 +55,10 @@ pub struct MessageSignatureYaml {
     pub required_parameters: Section<List<Field<SignatureParameter>>>,
     /// Maximum age of a signature: now − created.
     #[schemars(example = &"1m")]
-    pub max_age: Timeout<300_000>,
+    pub max_age: Seconds<300_000>,
     /// Clock skew that is tolerated between the sender and hookgate, at most 5m.
     #[schemars(example = &"10s")]
-    pub leeway: Delay<30_000>,
+    pub leeway: Seconds<30_000, 0>,
 }
 
 /// A signature algorithm (RFC 9421 §3.3)

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::auth::AuthYaml;
 use super::filter::FilterRuleYaml;
 use super::number::{Count, Number, Switch};
-use super::scalar::{Day, Delay, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Size, Timeout};
+use super::scalar::{Day, Parsed, PlaceKey, RatePerSeconds, RevocationListName, Seconds, Size};
 use super::store::{IdempotencyYaml, ReplayProtectionYaml};
 use super::upstream::UpstreamYaml;
 use super::web::{CorsYaml, WebSocketYaml};
@@ -173,10 +173,10 @@ pub struct TimestampYaml {
     pub unit: Field<TimestampUnit>,
     /// Maximum age of the time, inclusive.
     #[schemars(example = &"10m")]
-    pub max_age: Timeout<300_000>,
+    pub max_age: Seconds<300_000>,
     /// Maximum time that the timestamp may be in the future, inclusive.
     #[schemars(example = &"30s")]
-    pub max_future: Delay<60_000>,
+    pub max_future: Seconds<60_000, 0>,
     /// `false` is required if the credential does not sign the timestamp. An attacker can change such a timestamp.
     #[schemars(example = false)]
     pub signed: Switch<true>,

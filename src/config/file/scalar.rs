@@ -234,34 +234,38 @@ texts! {
 
 const DURATION: &str = "a duration such as 500ms, 30s, 5m or 24h";
 const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";
+const WHOLE_DURATION: &str = "a duration such as 30s, 5m or 24h";
+const WHOLE_DURATION_PATTERN: &str = "^[0-9]+(s|m|h|d)$";
 const SIZE: &str = "a size such as 64KiB or 1MiB";
 const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
 
-/// A duration of at least `MIN` milliseconds, with a default in milliseconds or [`NO_DEFAULT`].
+/// A duration of at least `MIN` milliseconds, with a default in milliseconds or [`NO_DEFAULT`]; `WHOLE`: in whole seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Millis<const DEFAULT: u64, const MIN: u64>(Duration);
+pub struct Millis<const DEFAULT: u64, const MIN: u64, const WHOLE: bool = false>(Duration);
 
-impl<const DEFAULT: u64, const MIN: u64> Default for Millis<DEFAULT, MIN> {
+impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> Default for Millis<DEFAULT, MIN, WHOLE> {
     fn default() -> Self {
         const { assert!(DEFAULT != NO_DEFAULT, "this duration has no default") };
         Self(Duration::from_millis(DEFAULT))
     }
 }
 
-impl<const DEFAULT: u64, const MIN: u64> From<Millis<DEFAULT, MIN>> for Duration {
-    fn from(duration: Millis<DEFAULT, MIN>) -> Self {
+impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> From<Millis<DEFAULT, MIN, WHOLE>> for Duration {
+    fn from(duration: Millis<DEFAULT, MIN, WHOLE>) -> Self {
         duration.0
     }
 }
 
-impl<const DEFAULT: u64, const MIN: u64> Text for Millis<DEFAULT, MIN> {
-    const FORM: &'static str = DURATION;
+impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> Text for Millis<DEFAULT, MIN, WHOLE> {
+    const FORM: &'static str = if WHOLE { WHOLE_DURATION } else { DURATION };
     const EXAMPLE: &'static str = if DEFAULT == NO_DEFAULT && MIN > 0 { "5m" } else { "30s" };
-    const PATTERN: Option<&'static str> = Some(DURATION_PATTERN);
+    const PATTERN: Option<&'static str> = Some(if WHOLE { WHOLE_DURATION_PATTERN } else { DURATION_PATTERN });
 
     fn parse(text: &str) -> Result<Self, String> {
-        let problem = "expected a duration: a whole number and ms, s, m, h or d, such as 30s";
-        let duration = or(parse_duration(text), problem)?;
+        let unit = if WHOLE { "" } else { "ms, " };
+        let duration = parse_duration(text).filter(|_| !WHOLE || !text.ends_with("ms"));
+        let problem = || format!("expected a duration: a whole number and {unit}s, m, h or d, such as 30s");
+        let duration = duration.ok_or_else(problem)?;
         let is_short = duration.as_millis() < MIN.into();
         if is_short { Err("must be longer than zero".to_owned()) } else { Ok(Self(duration)) }
     }
@@ -317,7 +321,7 @@ impl<T: Text + Default + Copy> Field<Parsed<T>> {
     }
 }
 
-impl<const DEFAULT: u64, const MIN: u64> Field<Parsed<Millis<DEFAULT, MIN>>> {
+impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> Field<Parsed<Millis<DEFAULT, MIN, WHOLE>>> {
     /// The duration; `None` if it is absent or invalid.
     pub fn duration(&self) -> Option<Duration> {
         self.value().map(|parsed| parsed.value.0)
@@ -333,8 +337,11 @@ pub type Delay<const DEFAULT: u64> = Field<Parsed<Millis<DEFAULT, 0>>>;
 /// A duration longer than zero without a default.
 pub type OptionalDuration = Timeout<NO_DEFAULT>;
 
-/// A duration that may be zero, without a default.
-pub type OptionalDelay = Delay<NO_DEFAULT>;
+/// A duration in whole seconds, with a default in milliseconds: it is compared with times, which have no fraction.
+pub type Seconds<const DEFAULT: u64, const MIN: u64 = 1> = Field<Parsed<Millis<DEFAULT, MIN, true>>>;
+
+/// A duration in whole seconds without a default.
+pub type OptionalSeconds<const MIN: u64 = 1> = Seconds<NO_DEFAULT, MIN>;
 
 /// A size with a default in bytes.
 pub type Size<const DEFAULT: u64, const MIN: u64 = 0, const MAX: u64 = { u64::MAX }> =

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::issuer::{SecretYaml, SecretsYaml};
 use super::number::{Number, Switch};
-use super::scalar::{OneOrMany, OptionalDelay, Parsed, PlaceKey, Timeout};
+use super::scalar::{OneOrMany, OptionalSeconds, Parsed, PlaceKey, Seconds};
 use crate::auth::encoding::Encoding;
 use crate::auth::request::UrlVariant;
 use crate::auth::signature::Component;
@@ -218,10 +218,10 @@ pub struct SignedTimeYaml {
     pub unit: Field<TimestampUnit>,
     /// Maximum age of the time, inclusive.
     #[schemars(example = &"10m")]
-    pub max_age: Timeout<300_000>,
+    pub max_age: Seconds<300_000>,
     /// Maximum time that the timestamp may be in the future, inclusive; as `max_age` if absent.
     #[schemars(example = &"1m")]
-    pub max_future: OptionalDelay,
+    pub max_future: OptionalSeconds<0>,
 }
 
 impl SignedTimeYaml {

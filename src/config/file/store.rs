@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::issuer::SecretYaml;
 use super::number::{Count, Switch};
-use super::scalar::{FileName, OneOrMany, OptionalDuration, Parsed, PlaceKey, Timeout};
+use super::scalar::{FileName, OneOrMany, OptionalSeconds, Parsed, PlaceKey, Seconds, Timeout};
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 use crate::route::duplicates::{OnDuplicate, ReplayScope, Statuses};
 use crate::settings::{OnError, OnFailover};
@@ -178,7 +178,7 @@ pub struct ReplayRuleYaml {
     /// It is required if the credential does not expire. If the sender signs each retry again, set at least the time in
     /// which it retries.
     #[schemars(example = &"72h")]
-    pub ttl: OptionalDuration,
+    pub ttl: OptionalSeconds,
     /// Statuses of the upstream that commit a request: `2xx`, `3xx`, `4xx`, `5xx`, or one status. After other statuses a
     /// retry is forwarded.
     #[schemars(length(min = 1), example = json!(["2xx", 409]), extend("default" = ["2xx", "3xx"]))]
@@ -232,7 +232,7 @@ pub struct IdempotencyYaml {
     pub required: Switch<false>,
     /// How long a key is kept, at most 366d.
     #[schemars(example = &"72h")]
-    pub ttl: Timeout<86_400_000>,
+    pub ttl: Seconds<86_400_000>,
     /// The response to a request whose key was committed.
     #[schemars(example = &"reject", extend("default" = "stored_response"))]
     pub on_duplicate: Field<OnDuplicate>,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::number::{Count, Switch};
-use super::scalar::{FileName, Parsed, Timeout};
+use super::scalar::{FileName, Parsed, Seconds, Timeout};
 use crate::config::reader::{Field, List, Section};
 use crate::route::WebOrigin;
 
@@ -53,7 +53,7 @@ pub struct CorsYaml {
     pub credentials: Switch<false>,
     /// How long a browser may remember the answer to a preflight.
     #[schemars(example = &"1h")]
-    pub max_age: Timeout<600_000>,
+    pub max_age: Seconds<600_000>,
 }
 
 /// `client_certificate_from` of a listener

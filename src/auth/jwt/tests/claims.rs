@@ -270,8 +270,25 @@ fn the_subject_of_a_jwt_svid_is_in_the_trust_domain() {
     let policy = of_issuer(IssuerClaim::TrustDomain("spiffe://prod.test".into()), None);
     let of = |sub: &str| claims_under(&policy, &json!({ "iss": null, "sub": sub }));
     assert_eq!(of("spiffe://prod.test/billing"), Ok(()));
-    for other in ["spiffe://prod.test", "spiffe://prod.test.evil/x", "spiffe://dev.test/x", "SPIFFE://prod.test/x", "x"]
-    {
+    let long = format!("spiffe://prod.test/{}", "a".repeat(2048));
+    for other in [
+        "spiffe://prod.test",
+        "spiffe://prod.test.evil/x",
+        "spiffe://dev.test/x",
+        "SPIFFE://prod.test/x",
+        "x",
+        // SPIFFE-ID §2.2: programs that resolve or decode a path would read the id of another workload.
+        "spiffe://prod.test/",
+        "spiffe://prod.test//a",
+        "spiffe://prod.test/a/",
+        "spiffe://prod.test/./a",
+        "spiffe://prod.test/../a",
+        "spiffe://prod.test/%61",
+        "spiffe://prod.test/a?b",
+        "spiffe://prod.test/a#b",
+        "spiffe://prod.test/a b",
+        &long,
+    ] {
         assert_eq!(of(other), Err(Reason::InvalidIssuer), "{other}");
     }
     assert_eq!(claims_under(&policy, &json!({"iss": "https://any/", "sub": "spiffe://prod.test/a"})), Ok(()));

@@ -74,6 +74,12 @@ fn structured_fields_are_serialized_by_their_registered_type() {
     assert_eq!(value("client-cert"), text(":AAAA:"));
     assert_eq!(value("content-digest"), text("sha-256=:AAAA:, sha-512=:BBBB:"));
     assert_eq!((value("repr-digest"), value("proxy-status"), value("signature")), (MALFORMED, MALFORMED, MISSING));
+    // The upstream's parser may take the first of two parameters, and the signature would be over the last one.
+    for (name, doubled) in [("priority", "u=1;x=1;x"), ("cache-status", "A;x;x"), ("client-cert", ":AA==:;x;x")] {
+        let value = |field: &str| self::value("/", &[(name, field)], &format!("\"{name}\";sf"));
+        assert_eq!(value(doubled), MALFORMED, "{doubled}");
+        assert!(value(&doubled.replacen(";x", ";y", 1)).is_ok(), "{doubled}");
+    }
 }
 
 /// The examples of RFC 9421 section 2.2, as far as they are requests to an origin.

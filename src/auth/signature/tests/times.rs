@@ -1,6 +1,7 @@
 //! The signed timestamp: both limits, each unit, each source.
 
 use super::*;
+use crate::auth::grant::hash_of;
 use crate::auth::time::TimestampUnit;
 
 fn timed(source: &str, unit: TimestampUnit) -> SignaturePolicy {
@@ -120,12 +121,39 @@ fn a_replay_id_is_the_signed_component_or_the_hash() {
         let policy = SignaturePolicy { replay_id, ..policy(&["header:x-id", "body"]) };
         let head = head("/a", &[("x-sig", &mac("7.body")), ("x-id", "7")]);
         let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(b"body");
-        policy.verify(&view, now(), &mut Explanation::off()).unwrap().replay_id.map(|id| (id.kind, id.id, id.until))
+        policy.verify(&view, now(), &mut Explanation::off()).unwrap().replay_id.map(|id| (id.kind, id.id, id.text))
     };
     let component = Component::parse("header:x-id").unwrap();
     assert_eq!(id(None), None);
-    assert_eq!(id(Some(SignatureReplayId::Component(component))), Some(("piece", b"7".to_vec(), None)));
+    assert_eq!(
+        id(Some(SignatureReplayId::Component(component))),
+        Some(("piece", b"7".to_vec(), Some(hash_of(b"7.body"))))
+    );
     assert_eq!(id(Some(SignatureReplayId::Hash)), Some(("hash", hash_of(b"7.body"), None)));
+}
+
+/// Only where the text can be split in another way is it recorded beside the id, since that is another entry of the store.
+#[test]
+fn a_text_with_one_split_is_not_recorded() {
+    let text = |components: &[&str], source: &str, fields: &[(&str, &str)], body: &str, signed: &str| {
+        let replay_id = Some(SignatureReplayId::Component(Component::parse(source).unwrap()));
+        let time = timed("header:x-time", TimestampUnit::Seconds).time;
+        let policy = SignaturePolicy { replay_id, time, ..policy(components) };
+        let (now_text, signature) = (NOW.to_string(), mac(signed));
+        let fields = [&[("x-sig", &*signature), ("x-time", &*now_text)], fields].concat();
+        let head = head("/a", &fields);
+        let view = RequestView::new(&head, UrlBase::Host("hooks.test")).with_body(body.as_bytes());
+        policy.verify(&view, now(), &mut Explanation::off()).unwrap().replay_id.unwrap().text
+    };
+    let (json, id) = ("{\"id\":\"7\"}", [("x-id", "7")]);
+    let one = text(&["literal:v1", "header:x-time", "body"], "json:/id", &[], json, &format!("v1.{NOW}.{json}"));
+    assert_eq!(one, None);
+    let hash = Digest::hex_sha256(json.as_bytes());
+    let hashed = ["header:x-time", "header:x-id", "body.sha256.hex"];
+    assert_eq!(text(&hashed, "header:x-id", &id, json, &format!("{NOW}.7.{hash}")), None);
+    let two = format!("{NOW}.7.{json}");
+    let parts = ["header:x-time", "header:x-id", "body"];
+    assert_eq!(text(&parts, "header:x-id", &id, json, &two), Some(hash_of(two.as_bytes())));
 }
 
 /// The id is stored for as long as any of the signatures could be replayed.
