@@ -65,7 +65,7 @@ for (const [size, width] of Object.entries(WIDTHS)) {
                 first.slice(0, 3).some((text) => /rate limit/i.test(text)) || failures.push(`${title}: ${first.slice(0, 3)}`);
             }
             if (name === "concept") {
-                await page.waitForSelector(".mermaid svg");
+                await page.waitForSelector(".mermaid[data-processed] svg");
             }
             const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
             over > 0 && failures.push(`${title}: scrolls sideways by ${over} px`);

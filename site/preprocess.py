@@ -2,7 +2,7 @@
 
 Pages outside of docs, such as ARCHITECTURE.md, get a place in the site. A link to a file that is no page of the site leads
 to the repository, if `output.html.git-repository-url` names it, and is plain text otherwise. The text of Mermaid diagrams is
-kept for site/theme/diagrams.js. A broken link ends the build: site/check_links.py could not see one that is plain text.
+kept for site/theme/site.js. A broken link ends the build: site/check_links.py could not see one that is plain text.
 """
 
 import json
@@ -30,7 +30,7 @@ def place(source):
     if source.parts[0] == "docs":
         page = Path(*source.parts[1:])
         return page.with_name("index.md") if page.name == "README.md" else page
-    if source.name == "README.md":
+    if source.name == "README.md" and source.parent.name:
         return Path("project", source.parent.name + ".md")
     return Path("project", source.name.lower())
 
@@ -44,10 +44,10 @@ def link(match, source, places, repository):
     if not (ROOT / file).exists():
         sys.exit(f"{source}: broken link to {target}")
     anchor = f"#{anchor}" if anchor else ""
-    if file in places:
-        return f"[{text}]({os.path.relpath(places[file], places[source].parent)}{anchor})"
-    if is_image or file.parts[0] == "docs":
-        return match[0]
+    # Other files of docs, such as pictures, are copied to the same place in the site.
+    in_site = places.get(file) or (Path(*file.parts[1:]) if file.parts[0] == "docs" else None)
+    if in_site:
+        return f"{is_image}[{text}]({os.path.relpath(in_site, places[source].parent)}{anchor})"
     return f"[{text}]({repository}/blob/main/{file}{anchor})" if repository else text
 
 

@@ -1,3 +1,12 @@
+// A region that scrolls can be reached with the keyboard.
+(() => {
+    for (const region of document.querySelectorAll("main .table-wrapper, main pre > code")) {
+        if (region.scrollWidth > region.clientWidth) {
+            region.tabIndex = 0;
+        }
+    }
+})();
+
 // Draws the Mermaid diagrams of a page, if the site has Mermaid (`bash site/build.sh full`); without it their text stays.
 (() => {
     const blocks = document.querySelectorAll("code.language-mermaid");
@@ -11,10 +20,12 @@
         for (const code of blocks) {
             const diagram = document.createElement("div");
             diagram.className = "mermaid";
+            diagram.tabIndex = 0;
             diagram.textContent = code.textContent;
             code.closest("pre").replaceWith(diagram);
         }
-        window.mermaid.initialize({ startOnLoad: false, theme: isDark ? "dark" : "default" });
+        const themeVariables = isDark ? { edgeLabelBackground: "#161923" } : {};
+        window.mermaid.initialize({ startOnLoad: false, theme: isDark ? "dark" : "default", themeVariables });
         window.mermaid.run();
     };
     document.body.append(script);
