@@ -4,6 +4,7 @@
 mod commands;
 mod configuration;
 mod examples;
+mod former_names;
 mod generated;
 mod index;
 pub mod log;
@@ -38,6 +39,20 @@ pub fn pages() -> Vec<std::path::PathBuf> {
     let mut pages = Vec::new();
     walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), &mut pages);
     pages
+}
+
+/// The pages of docs that the site lacks.
+fn unlisted(summary: &str) -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let names = pages().into_iter().map(|page| page.strip_prefix(&folder).unwrap().display().to_string());
+    names.filter(|name| name != "SUMMARY.md" && !summary.contains(&format!("]({name})"))).collect()
+}
+
+#[test]
+fn the_site_has_every_page() {
+    let summary = std::fs::read_to_string([env!("CARGO_MANIFEST_DIR"), "/docs/SUMMARY.md"].concat()).unwrap();
+    assert!(unlisted(&summary).is_empty(), "docs/SUMMARY.md lacks {:?}", unlisted(&summary));
+    assert_eq!(unlisted(&summary.replace("](explain.md)", "]")), ["explain.md"]);
 }
 
 /// Every source file of the crate and of its tests.

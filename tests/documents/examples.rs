@@ -9,8 +9,8 @@ use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
 use super::generated::assert_page;
-use crate::support::certificate;
 use crate::support::schema::assert_valid;
+use crate::support::{Issuer, certificate};
 use crate::vectors::{Case, cases};
 
 fn page(name: &str) -> String {
@@ -46,12 +46,13 @@ fn around(fields: &str) -> String {
     format!("{STORE}{ISSUERS}routes:\n  - name: example\n{fields}")
 }
 
-/// A whole configuration around an example, which has fields of a route or of the top level.
+/// A whole configuration around an example, which is one, or has fields of a route or of the top level.
 fn whole(block: &str) -> String {
-    if block.starts_with("issuers:") {
+    if block.contains("\nroutes:") {
         return block.to_owned();
     }
-    if block.starts_with("trusted_proxies:") {
+    let top = ["admin:", "drain:", "listeners:", "max_buffered_bytes:", "trusted_proxies:"];
+    if top.iter().any(|key| block.starts_with(key)) {
         return around("auth: public") + block;
     }
     if block.starts_with("store:") {
@@ -65,15 +66,23 @@ fn whole(block: &str) -> String {
 }
 
 fn load(yaml: &str, files: &BTreeMap<String, Vec<u8>>) -> Config {
-    let (ca, certificate, key) = certificate(&["localhost"]);
-    let served = [("clients.crt", ca), ("server.crt", certificate), ("server.key", key)];
-    let ca = served[0].1.clone();
-    let served = served.into_iter().chain([("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", ca)]);
-    let served = served.map(|(name, content)| (name.to_owned(), Ok(Zeroizing::new(content.into_bytes()))));
-    let files = files.iter().map(|(name, content)| (name.clone(), Ok(Zeroizing::new(content.clone())))).chain(served);
-    let listeners = if yaml.contains("\nlisteners:") { "" } else { LISTENERS };
+    let listeners = if format!("\n{yaml}").contains("\nlisteners:") { "" } else { LISTENERS };
     let text = format!("{listeners}{yaml}");
-    let sources = Sources::in_memory(PathBuf::from("gateway.yaml"), text.clone(), files.collect());
+    let (ca, certificate, key) = certificate(&["localhost"]);
+    let named = regex::Regex::new(r"\b(ca|client_ca|cert|key): ([^\s,{}]+)").unwrap();
+    let served = named.captures_iter(&text).map(|found| {
+        let content = match &found[1] {
+            "cert" => &certificate,
+            "key" => &key,
+            _ => &ca,
+        };
+        (found[2].to_owned(), content.clone().into_bytes())
+    });
+    let files = files.iter().map(|(name, content)| (name.clone(), content.clone())).chain(served);
+    let files = files.map(|(name, content)| (name, Ok(Zeroizing::new(content))));
+    let mut sources = Sources::in_memory(PathBuf::from("gateway.yaml"), text.clone(), files.collect());
+    let list = Ok(Zeroizing::new(b"{}".to_vec()));
+    sources.revocations = BTreeMap::from([("revoked.yaml".to_owned(), list)]);
     let config = compile(&sources, &Handles::default());
     let config = config.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     assert_valid(&text);
@@ -132,12 +141,14 @@ fn every_example_loads() {
     let pages = super::pages().into_iter().filter(|path| !apart.iter().any(|name| path.ends_with(name)));
     let texts = pages.map(|path| std::fs::read_to_string(path).unwrap()).chain([page("README.md")]);
     let blocks: Vec<String> = texts.flat_map(|text| blocks(&text)).collect();
+    let key_set = Issuer::rs256("rsa-1").jwks();
     for block in &blocks {
         let named = block.split("file: ").skip(1).map(|rest| rest.split([' ', '}', ',', '\n']).next().unwrap());
         // Each secret is another one.
         let numbered = named.enumerate();
-        let secret = |index: usize| format!("0123456789abcdef0123456789ab{index:04x}").into_bytes();
-        let files = numbered.map(|(index, name)| (name.to_owned(), secret(index))).collect();
+        let secret = |index: usize| format!("0123456789abcdef0123456789ab{index:04x}");
+        let content = |index, name: &str| if name.ends_with(".jwks.json") { key_set.clone() } else { secret(index) };
+        let files = numbered.map(|(index, name)| (name.to_owned(), content(index, name).into_bytes())).collect();
         let config = load(&whole(block), &files);
         let has = |path: &&str| config.snapshot.routes.find("any", path, &http::Method::POST).is_ok();
         let found = ["/webhook", "/hooks/acme"].iter().any(has);
