@@ -4,6 +4,7 @@
 
 pub mod keys;
 pub mod second_reader;
+pub mod used_value;
 
 use std::path::PathBuf;
 use std::sync::Arc;
