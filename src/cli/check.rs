@@ -35,7 +35,8 @@ pub(super) struct AlreadyReported(usize);
 /// The number of listeners and routes, and a line for each route.
 fn summary(path: &Path, config: &Config) -> String {
     let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
-    let routes: Vec<_> = config.snapshot.routes.iter().map(|route| format!("\n  {}", route.summary())).collect();
+    let mut routes: Vec<_> = config.snapshot.routes.routes().map(|route| format!("\n  {}", route.summary())).collect();
+    routes.sort();
     let listeners = count(config.process.listeners.len(), "listener");
     format!("{}: ok, {listeners}, {}{}", path.display(), count(routes.len(), "route"), routes.concat())
 }
