@@ -7,7 +7,7 @@
 
 mod connection;
 mod deadline;
-mod ending;
+mod exchange_end;
 mod health;
 mod pool;
 mod shared;

@@ -49,21 +49,21 @@ async fn a_token_passes_for_its_tenant_alone() {
         let answer = send(&gateway, &format!("/hooks/{tenant}"), &token(&gateway.issuer, tenant, tenant)).await;
         assert_eq!(answer.status, 200, "{tenant}: {}", answer.text());
     }
-    for (path, tenant, audience) in [
-        ("bob", "acme", "acme"),
-        ("bob", "acme", "bob"),
-        ("bob", "bob", "acme"),
-        ("acme", "acme", "{tenant}"),
-        ("{tenant}", "{tenant}", "{tenant}"),
-        ("carol", "acme", "acme"),
-        ("carol", "acme", "carol"),
-        // The issuer has signed it, and carol is not listed.
-        ("carol", "carol", "carol"),
-        ("Acme", "Acme", "Acme"),
+    for (path, tenant, audience, reason) in [
+        ("bob", "acme", "acme", "unauthorized"),
+        ("bob", "acme", "bob", "unauthorized"),
+        ("carol", "acme", "acme", "unauthorized"),
+        ("carol", "acme", "carol", "unauthorized"),
+        ("bob", "bob", "acme", "invalid_audience"),
+        ("acme", "acme", "{tenant}", "invalid_audience"),
+        // The issuer has signed them for tenants that are not listed.
+        ("carol", "carol", "carol", "invalid_issuer"),
+        ("Acme", "Acme", "Acme", "invalid_issuer"),
+        ("{tenant}", "{tenant}", "{tenant}", "invalid_issuer"),
     ] {
         let path = format!("/hooks/{}", path.replace('{', "%7B").replace('}', "%7D"));
         let answer = send(&gateway, &path, &token(&gateway.issuer, tenant, audience)).await;
-        assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{path} {tenant} {audience}");
+        assert_eq!(answer.problem(), (401, reason.to_owned()), "{path} {tenant} {audience}");
     }
     assert_eq!(upstream.seen().len(), 2);
 }

@@ -20,7 +20,7 @@ use hyper::client::conn::http1::SendRequest;
 
 use super::connection::{ConnectError, UpstreamSender, open, to_http2};
 use super::deadline::Deadline;
-use super::ending::Ending;
+use super::exchange_end::ExchangeEnd;
 use super::health::{AttemptOutcome, Health, HealthChange};
 use super::shared::SharedConnections;
 use crate::proxy::request_body::RequestBody;
@@ -173,7 +173,7 @@ impl Pool {
                 let sent = deadline.within(pin!(requests.try_send_request(*request))).await;
                 let is_alive = match &sent {
                     Some(Ok(_)) => true,
-                    Some(Err(error)) => Ending::of(error.error()).is_of_one_stream(),
+                    Some(Err(error)) => ExchangeEnd::of(error.error()).is_of_one_stream(),
                     None => false,
                 };
                 // A request body that ends prematurely says nothing about the connection.
@@ -196,13 +196,15 @@ impl Pool {
             Some(Ok(response)) => Ok(response.map(|incoming| UpstreamBody { incoming, _connection: connection() })),
             Some(Err(mut error)) => {
                 let back = error.take_message();
-                let ending = Ending::of(error.error());
+                let ending = ExchangeEnd::of(error.error());
                 let cause = self.detail(&format!("{ending}{}", telemetry::chain(error.error())));
                 Err(match (back, ending) {
                     (Some(back), _) => SendError::NotSent(Box::new(back), cause),
-                    (None, Ending::Refused | Ending::LeftOut) => SendError::Refused(copy, cause),
-                    (None, Ending::Reset) => SendError::Reset(cause),
-                    (None, Ending::Closed | Ending::Malformed | Ending::Other) => SendError::Broke(cause),
+                    (None, ExchangeEnd::Refused | ExchangeEnd::LeftOut) => SendError::Refused(copy, cause),
+                    (None, ExchangeEnd::Reset) => SendError::Reset(cause),
+                    (None, ExchangeEnd::Closed | ExchangeEnd::Malformed | ExchangeEnd::Other) => {
+                        SendError::Broke(cause)
+                    }
                 })
             }
             None => Err(SendError::Late(self.detail(&format!("no response headers within {}", deadline.key)))),

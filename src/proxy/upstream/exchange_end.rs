@@ -5,7 +5,7 @@ use std::fmt;
 
 /// The end of an exchange, as its error shows it. Displayed as the beginning of a text for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ExchangeEnd {
     /// HTTP/1: the connection.
     Closed,
     /// The response cannot be parsed; in HTTP/2 an error of its stream (RFC 9113 §8.1.1).
@@ -21,7 +21,7 @@ pub(super) enum Ending {
     Other,
 }
 
-impl Ending {
+impl ExchangeEnd {
     pub(super) fn of(error: &hyper::Error) -> Self {
         let h2 = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
         match h2 {
@@ -45,7 +45,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for ExchangeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the upstream closed the connection before the response headers: ",
