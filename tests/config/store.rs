@@ -123,7 +123,7 @@ fn a_preset_is_found_by_its_aliases_and_its_evidence_is_told() {
         assert_eq!(problems_of(&configuration.to_string()), Vec::<String>::new(), "{name}");
         warnings_of(&configuration).iter().any(|line| line.contains("(evidence: self)"))
     };
-    assert!(!warned("whatsapp") && !warned("meta") && !warned("jira") && warned("customerio"));
+    assert!(!warned("whatsapp") && !warned("meta") && !warned("jira") && warned("affirm"));
 }
 
 /// A token may be sent with many deliveries, so it does not identify one.
