@@ -41,8 +41,12 @@ generate:
     HOOKGATE_WRITE=1 cargo test --locked --test integration documents
     TRYCMD=overwrite INSTA_UPDATE=always cargo test --locked --test integration golden
 
-# Builds the documentation of the code.
+# Builds the documentation site into target/site, and checks its links and its search.
 docs:
+    bash site/build.sh
+
+# Builds the documentation of the code.
+rustdoc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 # Shows the gateway against attacks, for a look at what it does.
