@@ -22,7 +22,7 @@ use super::grant::SignatureCheck;
 use super::jws::{JwsParts, Token, header_text};
 use super::keys::{Algorithm, Key, KeySet, Keys};
 use super::quoted::quoted;
-use super::rejection::Rejection;
+use super::rejection::{MissingKey, Rejection};
 use super::sender::{Holder, HolderKind, KeyDigest};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -177,7 +177,7 @@ impl Issuer {
             return Err(Rejection::detailed(Reason::UnsupportedAlgorithm, detail));
         }
         // No key set, or a key that is not in it: a fetch may resolve this rejection.
-        let undecided = |rejection| Rejection { remote: self.keys.remote(), ..rejection };
+        let undecided = |rejection| Rejection { remote: MissingKey::of(&self.keys), ..rejection };
         let keys = match &self.keys {
             Keys::Chain(root) => Arc::new(root.key(&token.chain()?, token.algorithm, now)?),
             keys @ (Keys::Fixed(_) | Keys::Remote(_)) => {

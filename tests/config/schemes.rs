@@ -17,7 +17,7 @@ routes:
 
 /// The warnings or the problems of this `auth`. Its files are a secret of usual length, a short and an empty one, and a
 /// key pair.
-fn loaded(auth: &str) -> Result<Vec<String>, String> {
+pub fn loaded(auth: &str) -> Result<Vec<String>, String> {
     static KEYS: LazyLock<(String, String)> = LazyLock::new(|| {
         let pair = rcgen::KeyPair::generate().unwrap();
         (pair.serialize_pem(), pair.public_key_pem())
@@ -39,7 +39,7 @@ fn loaded(auth: &str) -> Result<Vec<String>, String> {
 }
 
 /// Asserts that each `auth` is rejected with this problem, after its position.
-fn rejected(cases: &[(&str, &str)]) {
+pub fn rejected(cases: &[(&str, &str)]) {
     for (auth, expected) in cases {
         let problems = loaded(auth).expect_err(auth);
         assert!(problems.contains(&format!("routes[0].auth.{expected}")), "{auth}: {problems}");
@@ -47,7 +47,7 @@ fn rejected(cases: &[(&str, &str)]) {
     }
 }
 
-fn accepted(cases: &[&str]) {
+pub fn accepted(cases: &[&str]) {
     for auth in cases {
         if let Err(problems) = loaded(auth) {
             panic!("{auth}: {problems}");

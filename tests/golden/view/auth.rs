@@ -144,6 +144,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         body_hash,
         id,
         secrets,
+        certificate,
         repeats,
         replay_id,
     } = policy;
@@ -167,6 +168,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         "id": debug(id),
         "repeats": repeats,
         "secrets": secrets_of(secrets),
+        "certificate": debug(certificate),
         "replay_id": debug(replay_id),
     })
 }
