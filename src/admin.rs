@@ -5,7 +5,7 @@
 //! | `/metrics` | all metrics, in Prometheus' text format |
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 when the gateway can take requests, otherwise 503; the body names what is degraded |
-//! | `/status` | version, active configuration, and each remote issuer's keys |
+//! | `/status` | version, active configuration, each remote issuer's keys, and the signing certificates |
 
 mod connections;
 
@@ -167,6 +167,14 @@ impl Admin {
                 "usable": issuer.usable,
             })
         });
+        let certificates = self.services.jwks.certificates.health().into_iter().map(|health| {
+            json!({
+                "issuer": &*health.issuer,
+                "hosts": health.hosts,
+                "certificates": health.certificates,
+                "last_success": health.last_success.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
+            })
+        });
         let snapshot = self.services.snapshot.load();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -175,6 +183,7 @@ impl Admin {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.collect::<Vec<_>>(),
+            "signing_certificates": certificates.collect::<Vec<_>>(),
         })
     }
 }

@@ -11,7 +11,8 @@
 //! 2. The schemes, each of which verifies one kind of credential and returns a [`Grant`]: [`jwt`], [`detached`],
 //!    [`message_signature`], [`signature`], [`static_token`] and [`certificate_rule`]. No scheme uses another one.
 //! 3. The ground: the [`request`] and what is read from it ([`locator`], [`claims`], [`time`], [`json`],
-//!    [`encoding`], `jws`, `structured_field`, [`content_digest`], [`client_certificate`], [`proxied_certificate`]), the keys that verify it ([`keys`], [`secret`], [`tenants`], [`issuer`]), and the
+//!    [`encoding`], `jws`, `structured_field`, [`content_digest`], [`client_certificate`], [`proxied_certificate`]), the keys that verify it ([`keys`], [`secret`], [`tenants`], [`issuer`],
+//!    [`signing_certificate`]), and the
 //!    result (`grant`, [`sender`], `rejection`, [`explanation`]).
 
 pub mod certificate_rule;
@@ -42,6 +43,7 @@ pub mod rules;
 pub mod secret;
 pub mod sender;
 pub mod signature;
+pub mod signing_certificate;
 pub mod static_token;
 pub mod strictness;
 mod structured_field;
@@ -54,6 +56,6 @@ mod testing;
 pub use crate::reason::Reason;
 pub use grant::{CredentialId, Grant, Permit, ReplayId, SignatureCheck};
 pub use policy::{Policy, PolicyKind};
-pub use rejection::{Rejection, VerifyError};
+pub use rejection::{MissingKey, Rejection, VerifyError};
 pub use request::RequestView;
 pub use rules::{Rules, verify, verify_explained};

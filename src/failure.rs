@@ -96,7 +96,10 @@ impl Failure {
     pub const fn has_retry_after(&self) -> bool {
         let reason = self.reason();
         matches!(reason.row().ending, Ending::Undecided)
-            || matches!(reason, Reason::DuplicateInFlight | Reason::JwksCooldown)
+            || matches!(
+                reason,
+                Reason::DuplicateInFlight | Reason::JwksCooldown | Reason::SigningCertificateUnavailable
+            )
     }
 
     /// The limit that the request exceeds, if that is the reason.

@@ -6,6 +6,7 @@
 //! URLs come from gateway.yaml alone, never from a token (Istio CVE-2026-41413).
 
 mod cache;
+mod certificates;
 mod connect;
 mod discovery;
 mod fetch;
@@ -24,10 +25,8 @@ use crate::clock::{Clock, UnixTime};
 use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
 use cache::CacheError;
-use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher};
-
-/// Maximum time that a request waits for a fetch because its key is not in the set.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
+use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
@@ -35,6 +34,8 @@ const WARN_EVERY: Duration = Duration::from_secs(3600);
 /// The remote key sets of the active configuration.
 pub struct Jwks {
     sources: RwLock<Vec<Arc<IssuerSource>>>,
+    /// Certificates that requests name by their URLs.
+    pub certificates: Arc<SigningCertificateFetches>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
@@ -102,7 +103,8 @@ pub struct IssuerHealth {
 impl Jwks {
     /// Creates an empty list of key sets, whose tasks run on `runtime`.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
-        Self { sources: RwLock::default(), clock, metrics, runtime }
+        let certificates = SigningCertificateFetches::new(Arc::clone(&clock), Arc::clone(&metrics), runtime.clone());
+        Self { sources: RwLock::default(), certificates: Arc::new(certificates), clock, metrics, runtime }
     }
 
     /// Replaces the list of sets: starts the tasks of new sets, and stops those of sets that are not in `wanted`.

@@ -168,6 +168,11 @@ impl Metrics {
         OperationResult::ALL.iter().for_each(|result| self.jwks_refreshes(issuer, *result).inc_by(0));
     }
 
+    /// Starts the counters of a source of signing certificates at zero.
+    pub fn certificates_known(&self, issuer: &str) {
+        OperationResult::ALL.iter().for_each(|result| self.certificate_fetches(issuer, *result).inc_by(0));
+    }
+
     /// A configuration became active, at the start or by a reload.
     pub fn config_activated(&self, now: UnixTime) {
         self.config_last_reload_successful().set(1);

@@ -4,6 +4,7 @@
 //! Pure, and below `auth`, which does not know statuses: only `failure` reads the columns that make a response.
 
 mod row;
+mod texts;
 
 use crate::rows::rows;
 pub(crate) use row::{Ending, ReasonRow};
@@ -221,6 +222,15 @@ rows! {
         operator: "Set `public_url` to the URL that the sender signs; `variants` allow for port and slash.",
         sender: "Sign the URL that is requested, with its query.",
     });
+    SigningCertificateNotAllowed = &credential("signing_certificate_not_allowed", 401, "invalid_key", ReasonTexts {
+        cause: "the request names no certificate, or one whose URL is not on a host and path of the route; or the file \
+                there has no valid certificate of the provider",
+        operator: "Compare `detail` of the log with `hosts`, `path` and `subject`, or with the region of the preset.",
+        sender: "Name the certificate with which the request is signed.",
+    }).hint(
+        "the URL of the certificate is not one of this route: compare the region or the environment of the preset, or \
+         `hosts` and `path`",
+    );
     /// RFC 8705 §3.1.
     CertificateMismatch = &credential("certificate_mismatch", 401, "authentication_failed", ReasonTexts {
         cause: "the token is bound to another client certificate, or the connection has none",
@@ -350,6 +360,14 @@ rows! {
                    key](../concepts/keys.md#an-unknown-key).",
         sender: "Retry after `Retry-After`.",
     });
+    /// A rejection and no failure: an unauthenticated client can cause it at will, by the URL of a file that is absent.
+    SigningCertificateUnavailable = &row("signing_certificate_unavailable", 503, ReasonTexts {
+        cause: "the certificate that the request names could not be fetched, or too many were fetched for its client or \
+                the route, so hookgate cannot verify the signature (fail closed)",
+        operator: "Check that hookgate reaches the provider's host by https; the log has the error of each fetch. See \
+                   [Signing certificates](../concepts/signing-certificates.md).",
+        sender: "Retry after `Retry-After`.",
+    });
     BufferFull = &row("buffer_full", 503, ReasonTexts {
         cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it, and no \
                 other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",
@@ -380,36 +398,4 @@ rows! {
                    need `total: none`.",
         sender: "Retry. The upstream may have processed the request.",
     }).ends(Ending::Failed);
-}
-
-impl Reason {
-    /// The word for it in the access log, metrics, responses, configuration and documents.
-    pub const fn word(self) -> &'static str {
-        self.row().word
-    }
-
-    /// The reason with this word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.word() == word)
-    }
-
-    /// The cause, as the reference states it, in Markdown.
-    pub const fn cause(self) -> &'static str {
-        self.row().texts.cause
-    }
-
-    /// The operator's action, in Markdown.
-    pub const fn operator(self) -> &'static str {
-        self.row().texts.operator
-    }
-
-    /// The sender's action, in Markdown.
-    pub const fn sender(self) -> &'static str {
-        self.row().texts.sender
-    }
-
-    /// A hint for the operator, where the cause alone does not help.
-    pub const fn hint(self) -> Option<&'static str> {
-        self.row().hint
-    }
 }

@@ -158,6 +158,7 @@ impl Reloader {
             revocation_files: config.handles.revocations.iter().map(|list| list.file.clone()).collect(),
         });
         self.services.jwks.replace_sources(&config.handles.remote_keys);
+        self.services.jwks.certificates.replace_sources(&config.handles.signing_certificates);
         self.tenants.replace_folders(&config.handles.tenants, &self.services.metrics);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));

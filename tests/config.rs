@@ -11,6 +11,7 @@ use crate::support::configuration::{Configuration, Preset, file, usual};
 use crate::support::schema::load;
 use crate::support::{Authority, Issuer, certificate};
 
+mod certificates;
 mod issuers;
 mod schemes;
 mod secrets;

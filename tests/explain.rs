@@ -1,6 +1,7 @@
 //! `hookgate sign` and `hookgate explain` as an operator runs them: each preset is signed for and explained, and the
 //! usual mistakes are found.
 
+mod certificates;
 mod hints;
 mod keys;
 mod tokens;
@@ -129,7 +130,9 @@ fn configured(name: &str) -> (TempDir, Vec<&'static str>) {
 #[test]
 fn a_request_signed_for_a_preset_would_be_forwarded_and_no_other() {
     let mut count = 0;
-    for name in presets::PRESETS.keys() {
+    // The provider alone can sign for a certificate of its own.
+    let names = presets::PRESETS.keys().filter(|name| !presets::find(name).unwrap().names_certificate());
+    for name in names {
         let (folder, more) = configured(name);
         let message = signed(&folder, "hook", &more);
         let (code, findings) = explained(&folder, &message, NOW);

@@ -50,6 +50,7 @@ mod revocation;
 mod schema;
 mod secevent;
 mod signatures;
+mod signing_certificates;
 mod support;
 mod tenants;
 mod tls;

@@ -56,6 +56,9 @@ const TOKEN_CACHE: u64 = 24 * MIB;
 /// The keys of an issuer, and a key set of 512 KiB while it is fetched and parsed.
 const KEY_SET: u64 = 4 * MIB;
 
+/// The certificates of one source, and 32 files of 64 KiB with their connections while they are fetched.
+const CERTIFICATES: u64 = 4 * MIB;
+
 /// An entry of the store.
 const STORE_ENTRY: u64 = 80;
 
@@ -106,6 +109,7 @@ pub fn memory_terms(config: &Config) -> Vec<MemoryTerm> {
         ("rate limits", rate_limits(&routes) * COUNTERS),
         ("cached tokens", token_caches(&routes) * TOKEN_CACHE),
         ("key sets", amount(config.handles.remote_keys.len()) * KEY_SET),
+        ("signing certificates", amount(config.handles.signing_certificates.len()) * CERTIFICATES),
         ("store", store(config, &routes)),
         ("tunnels", tunnels(&routes).saturating_mul(TUNNEL)),
         ("tenants", tenants(config)),

@@ -18,7 +18,7 @@ use super::issuer::Issuer;
 use super::jws::{decode, header_text, object, optional_text};
 use super::keys::Algorithm;
 use super::locator::Locator;
-use super::rejection::{Rejection, VerifyError};
+use super::rejection::{MissingKey, Rejection, VerifyError};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
@@ -77,7 +77,7 @@ impl DetachedPolicy {
         if !self.issuer.algorithms.contains(&header.algorithm) {
             return Err(reject(Reason::UnsupportedAlgorithm).into());
         }
-        let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..reject(reason) };
+        let undecided = |reason| Rejection { remote: MissingKey::of(&self.issuer.keys), ..reject(reason) };
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let (kid, algorithm) = (header.kid.as_deref(), header.algorithm);
         let keys = keys.select(kid, algorithm).map_err(|reason| {

@@ -23,7 +23,7 @@ use super::grant::SignatureCheck;
 use super::jws::{JwsParts, Token, header_text};
 use super::keys::{Algorithm, Key, KeySet, Keys};
 use super::quoted::quoted;
-use super::rejection::Rejection;
+use super::rejection::{MissingKey, Rejection};
 use super::sender::{Holder, HolderKind, KeyDigest};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -216,8 +216,8 @@ impl Issuer {
         // No key set, or a key that is not in it: a fetch may resolve this rejection. Of one tenant's key set, only the
         // first: a client could otherwise learn by the fetch, or by its cooldown, that the tenant exists.
         let (keys, is_decoy) = self.keys.of(tenant);
-        let undecided = |rejection| Rejection { remote: keys.remote(), ..rejection };
-        let replaced = |rejection| Rejection { remote: self.keys.remote(), ..rejection };
+        let undecided = |rejection| Rejection { remote: MissingKey::of(keys), ..rejection };
+        let replaced = |rejection| Rejection { remote: MissingKey::of(&self.keys), ..rejection };
         let keys = match keys {
             Keys::Chain(root) => Arc::new(root.key(&token.chain()?, token.algorithm, now)?),
             keys @ (Keys::Fixed(_) | Keys::Remote(_) | Keys::OfTenants(_)) => {

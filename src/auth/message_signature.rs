@@ -23,7 +23,7 @@ use super::grant::{Grant, ReplayId, hash_of};
 use super::issuer::Issuer;
 use super::keys::{Algorithm, Key, Keys};
 use super::locator::Locator;
-use super::rejection::{Rejection, VerifyError};
+use super::rejection::{MissingKey, Rejection, VerifyError};
 use super::request::RequestView;
 use super::sender::{Holder, HolderKind};
 use crate::clock::UnixTime;
@@ -166,7 +166,7 @@ impl MessageSignaturePolicy {
         let validity = self.check_times(parameters, now, explanation)?;
         let base = signature_base(parameters, request, explanation)?;
         let reject = |reason| Rejection { issuer: Some(Arc::clone(&self.issuer.name)), ..Rejection::from(reason) };
-        let undecided = |reason| Rejection { remote: self.issuer.keys.remote(), ..reject(reason) };
+        let undecided = |reason| Rejection { remote: MissingKey::of(&self.issuer.keys), ..reject(reason) };
         let keys = self.issuer.keys.current(now).ok_or_else(|| undecided(Reason::JwksUnavailable))?;
         let fits =
             |algorithm| parameters.algorithm.as_deref().is_none_or(|name| registered_name(algorithm) == Some(name));

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::keys::RemoteKeys;
+use super::keys::{Keys, RemoteKeys};
+use super::signing_certificate::SigningCertificates;
 use crate::reason::Reason;
 
 /// Why [`super::verify`] returned no [`super::Grant`].
@@ -64,10 +65,26 @@ pub struct Rejection {
     pub insufficient_scope: bool,
     /// The issuer's name in gateway.yaml, where one had been chosen.
     pub issuer: Option<Arc<str>>,
-    /// The fetched key set that lacks the key: after another fetch the token may verify.
-    pub remote: Option<Arc<RemoteKeys>>,
+    /// The key to fetch: after that the request may verify.
+    pub remote: Option<Box<MissingKey>>,
     /// The rule that does not hold, for the log and `explain`. It has no value of a token except `iss`, `aud` and `kid`.
     pub detail: Option<Cow<'static, str>>,
+}
+
+/// A key that a request needs and that has not been fetched. Boxed in a [`Rejection`], which each request moves.
+#[derive(Clone, Debug)]
+pub enum MissingKey {
+    /// A key of an issuer, whose fetched set lacks it.
+    OfSet(Arc<RemoteKeys>),
+    /// The key of the certificate at a URL, which is one that its source allows.
+    OfCertificate(Arc<SigningCertificates>, String),
+}
+
+impl MissingKey {
+    /// A key of these keys; `None` unless they are fetched.
+    pub(super) fn of(keys: &Keys) -> Option<Box<Self>> {
+        keys.remote().map(|remote| Box::new(Self::OfSet(remote)))
+    }
 }
 
 impl Rejection {

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512,
-    VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, VerificationAlgorithm,
 };
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
@@ -30,6 +30,8 @@ pub enum SignatureAlgorithm {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, signature in DER form.
     EcdsaP256,
+    /// RSASSA-PKCS1-v1_5 with SHA-1, for certificates alone.
+    RsaSha1,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaSha256,
     /// RSASSA-PKCS1-v1_5 with SHA-512.
@@ -140,6 +142,7 @@ impl SecretKey {
         let parameters: &'static dyn VerificationAlgorithm = match algorithm {
             SignatureAlgorithm::Ed25519 => &ED25519,
             SignatureAlgorithm::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
+            SignatureAlgorithm::RsaSha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             SignatureAlgorithm::RsaSha256 => &RSA_PKCS1_2048_8192_SHA256,
             SignatureAlgorithm::RsaSha512 => &RSA_PKCS1_2048_8192_SHA512,
             SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => return Err(KeyError::NotAPublicKey),
@@ -222,6 +225,7 @@ impl SecretKey {
             SignatureAlgorithm::Sha256 => Some(hash_of(algorithm, text).as_ref().to_vec()),
             SignatureAlgorithm::Ed25519
             | SignatureAlgorithm::EcdsaP256
+            | SignatureAlgorithm::RsaSha1
             | SignatureAlgorithm::RsaSha256
             | SignatureAlgorithm::RsaSha512 => None,
         }
@@ -240,8 +244,15 @@ pub(super) fn equal_to(shown: &[u8]) -> impl Fn(&[u8]) -> bool {
 fn hash_of(algorithm: SignatureAlgorithm, text: &[Cow<'_, [u8]>]) -> digest::Digest {
     #[cfg(test)]
     HASHED.set(HASHED.get() + 1);
-    let is_sha512 = algorithm == SignatureAlgorithm::RsaSha512;
-    let mut context = digest::Context::new(if is_sha512 { &digest::SHA512 } else { &digest::SHA256 });
+    let mut context = digest::Context::new(match algorithm {
+        SignatureAlgorithm::RsaSha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        SignatureAlgorithm::RsaSha512 => &digest::SHA512,
+        SignatureAlgorithm::Hmac(_)
+        | SignatureAlgorithm::Sha256
+        | SignatureAlgorithm::Ed25519
+        | SignatureAlgorithm::EcdsaP256
+        | SignatureAlgorithm::RsaSha256 => &digest::SHA256,
+    });
     text.iter().for_each(|piece| context.update(piece));
     context.finish()
 }
@@ -263,7 +274,7 @@ impl SignatureAlgorithm {
             // DER: two integers of at most 33 bytes.
             Self::EcdsaP256 => 8..=72,
             // As long as the modulus: 2048 to 8192 bits.
-            Self::RsaSha256 | Self::RsaSha512 => 256..=1024,
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 => 256..=1024,
         }
     }
 }

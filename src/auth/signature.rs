@@ -4,17 +4,18 @@
 //! A preset or `auth.signature` describes all of this as data; no provider has its own code.
 //! Called by [`super::verify`].
 
+mod certificate;
 mod component;
+mod json_lines;
 mod parse;
 mod replay_id;
+mod shown;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use memchr::memmem;
-use zeroize::Zeroizing;
 
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
@@ -28,9 +29,12 @@ use super::tenants::{Candidates, Secrets};
 use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
+pub use certificate::NamedCertificate;
 pub use component::{BodyForm, Component, Digest, Presence, SigningVariant, UrlSpelling};
+pub use json_lines::JsonLines;
 pub use parse::{Parse, Value};
 pub use replay_id::SignatureReplayId;
+use shown::shown;
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
@@ -67,6 +71,8 @@ pub struct SignaturePolicy {
     pub id: Option<Component>,
     /// Secrets and public keys; a signature under any of them is valid.
     pub secrets: Secrets,
+    /// The certificate with the key, instead of `secrets`.
+    pub certificate: Option<NamedCertificate>,
     /// Whether two events may have the same string to sign, so that its hash is no replay id by default.
     pub repeats: bool,
     /// Source of the replay id, if the route needs one.
@@ -83,7 +89,7 @@ impl SignaturePolicy {
     /// `missing_credential` if the request carries no signature at all, or a list without one of this scheme;
     /// `requirement_not_met` if a rule of
     /// `require` does not hold; `missing_timestamp`, `malformed_timestamp`, `timestamp_too_old`, `timestamp_in_future`;
-    /// `missing_signed_component`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
+    /// `missing_signed_component`; `signing_certificate_not_allowed`, `signing_certificate_unavailable`; `body_mismatch`; `malformed_body` if the body must be parsed and cannot; otherwise
     /// `invalid_signature`.
     pub(super) fn verify(
         &self,
@@ -119,7 +125,7 @@ impl SignaturePolicy {
             return Err(Reason::InvalidSignature.into());
         }
         self.check_json(request, explanation)?;
-        let mut grants = self.signed_by(request, &values, explanation)?;
+        let mut grants = self.signed_by(request, &values, now, explanation)?;
         if let Some(time) = self.time.as_ref().filter(|time| time.source.needs_body()) {
             validity =
                 check_time(time, request, &values, now, explanation).map_err(|error| error.proven(&self.name))?;
@@ -177,10 +183,17 @@ impl SignaturePolicy {
         &self,
         request: &RequestView<'_>,
         values: &[Value<'_>],
+        now: UnixTime,
         explanation: &mut Explanation,
     ) -> Result<Vec<Grant>, VerifyError> {
         let body = self.check_body_hash(request, explanation)?;
-        let secrets = self.secrets.candidates(request.tenant);
+        let secrets = match &self.certificate {
+            None => self.secrets.candidates(request.tenant),
+            Some(certificate) => certificate.key(request, now, explanation, |explanation| {
+                let time = self.time.as_ref().filter(|time| time.source.needs_body());
+                time.map_or(Ok(()), |time| check_time(time, request, values, now, explanation).map(|_| ()))
+            })?,
+        };
         let mut granted = Vec::new();
         for (value, signatures) in self.attempts(values) {
             match self.grants_of(request, (value, &signatures), body, &secrets, explanation) {
@@ -224,7 +237,7 @@ impl SignaturePolicy {
                     let replay_id = self.replay_id.as_ref().map(|source| source.of(request, value, &text, parts));
                     grants.push(Grant {
                         issuer: Some(Arc::clone(&self.name)),
-                        secrets: vec![secret.index],
+                        secrets: secrets.index_of(secret),
                         replay_id: replay_id.transpose()?,
                         holder: Some(secret.holder(&self.name)),
                         key: secret.sender.is_none().then_some(secret.digest),
@@ -357,23 +370,9 @@ impl SignaturePolicy {
         let places = self.places.iter().filter_map(Locator::header);
         let time = self.time.iter().map(|time| &time.source);
         let components = self.signed_payload.iter().chain(time).chain(&self.key_id).flat_map(Component::headers);
-        places.chain(components).chain(self.required_headers.iter().map(|(name, _)| name))
+        let certificate = self.certificate.iter().filter_map(|certificate| certificate.url.header());
+        places.chain(components).chain(certificate).chain(self.required_headers.iter().map(|(name, _)| name))
     }
-}
-
-/// The string to sign, for `explain`; a secret that the sender put into it is replaced by `<secret>`. It is found by its
-/// bytes, since text that is no UTF-8 has lost some.
-fn shown(text: &[Cow<'_, [u8]>], secret: &Secret) -> String {
-    let text = Zeroizing::new(text.concat());
-    let (mut rest, mut shown) = (text.as_slice(), String::new());
-    if let Some(secret) = secret.key.shared().filter(|secret| !secret.is_empty()) {
-        while let Some((before, after)) = memmem::find(rest, secret).and_then(|at| rest.split_at_checked(at)) {
-            shown += &String::from_utf8_lossy(before);
-            shown += "<secret>";
-            rest = after.get(secret.len()..).unwrap_or_default();
-        }
-    }
-    shown + &String::from_utf8_lossy(rest)
 }
 
 /// Checks the time of each value. Returns the first and the last second in which one of them is accepted.

@@ -46,6 +46,8 @@ pub(super) enum Candidates<'s> {
     OfTenant(Arc<[Secret]>),
     /// Those of another tenant: the request names none, or one without a file.
     Decoy(Arc<[Secret]>),
+    /// The key of the certificate that the request names.
+    OfCertificate(Arc<[Secret]>),
 }
 
 impl Secrets {
@@ -124,12 +126,18 @@ impl Candidates<'_> {
         matches!(self, Self::Decoy(_))
     }
 
+    /// The index of a secret of these among those of its route, as a list; a certificate has none.
+    pub(super) fn index_of(&self, secret: &Secret) -> Vec<usize> {
+        if matches!(self, Self::OfCertificate(_)) { Vec::new() } else { vec![secret.index] }
+    }
+
     /// The finding, for `explain`, that none of them has made the signature.
     pub(super) const fn without_match(&self) -> &'static str {
         match self {
             Self::Listed(_) => "matches none of the route's secrets",
             Self::OfTenant(_) => "matches none of the tenant's secrets",
             Self::Decoy(_) => "no tenant of this name has a file",
+            Self::OfCertificate(_) => "does not match the key of the certificate",
         }
     }
 }
@@ -140,7 +148,7 @@ impl Deref for Candidates<'_> {
     fn deref(&self) -> &[Secret] {
         match self {
             Self::Listed(secrets) => secrets,
-            Self::OfTenant(secrets) | Self::Decoy(secrets) => secrets,
+            Self::OfTenant(secrets) | Self::Decoy(secrets) | Self::OfCertificate(secrets) => secrets,
         }
     }
 }

@@ -241,6 +241,7 @@ pub(super) fn signature() -> SignaturePolicy {
     let (max_age, max_future) = (Duration::from_secs(300), Duration::from_secs(60));
     let source = component("header:x-signed-at");
     SignaturePolicy {
+        certificate: None,
         name: "signature".into(),
         places: vec![Locator::header_named(HeaderName::from_static("x-sig"))],
         parse: Parse::Raw,

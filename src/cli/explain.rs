@@ -42,6 +42,9 @@ pub struct ExplainArguments {
     /// File with a JWKS, used as the keys of every issuer with a JWKS URL
     #[arg(long)]
     jwks: Option<PathBuf>,
+    /// PEM file with the certificate that the request names by its URL, as it is at that URL
+    #[arg(long)]
+    certificate: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     format: OutputFormat,
@@ -70,7 +73,11 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
         let keys = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         skipped = give_keys(&config, &keys, now)?;
     }
-    let mut findings = findings(&config, captured, arguments.route.as_deref(), now)?;
+    let certificate = match &arguments.certificate {
+        None => None,
+        Some(path) => Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+    };
+    let mut findings = findings(&config, captured, (arguments.route.as_deref(), certificate.as_deref()), now)?;
     if findings.verdict == Err(Reason::UnknownKey) {
         findings.hints.extend(skipped.iter().map(|key| format!("a key of the JWKS is not used: {key}")));
     }
@@ -92,7 +99,12 @@ fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<Vec
     Ok(all)
 }
 
-fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTime) -> anyhow::Result<Findings> {
+fn findings(
+    config: &Config,
+    captured: Captured,
+    (name, certificate): (Option<&str>, Option<&[u8]>),
+    now: UnixTime,
+) -> anyhow::Result<Findings> {
     let mut checks = Vec::new();
     let mut check = |check, found: String| checks.push(Note { check, found });
     let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
@@ -143,7 +155,9 @@ fn findings(config: &Config, captured: Captured, name: Option<&str>, now: UnixTi
         return rejection(Reason::BodyTooLarge, checks);
     }
     let tenant = route.matches.tenant(&path).map(str::to_owned);
-    Ok(evaluated(config, &Trial { route: &route, captured, now, tenant }, checks))
+    let trial = Trial { route: &route, captured, now, tenant };
+    checks.extend(certificate.and_then(|file| trial.give_certificate(file)));
+    Ok(evaluated(config, &trial, checks))
 }
 
 fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
@@ -179,6 +193,11 @@ fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findi
                 hints.push(
                     "the issuer has a JWKS URL, and explain fetches nothing: pass the JWKS with --jwks".to_owned(),
                 );
+            }
+            if reason == Reason::SigningCertificateUnavailable {
+                let hint = "the request names its certificate by URL, and explain fetches nothing: download that file and \
+                            pass it with --certificate";
+                hints.push(hint.to_owned());
             }
             Findings { checks, verdict: Err(reason), hints }
         }

@@ -20,6 +20,7 @@ mod route;
 mod secrets;
 mod senders;
 mod signature;
+mod signing_certificate;
 mod store;
 mod upstream;
 mod websocket;

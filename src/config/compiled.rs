@@ -10,6 +10,7 @@ use super::error::Problem;
 use super::tenants::TenantFolder;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
+use crate::auth::signing_certificate::SigningCertificates;
 use crate::clock::UnixTime;
 use crate::route::Endpoint;
 use crate::route::duplicates::Widened;
@@ -60,6 +61,8 @@ impl Config {
 pub struct Handles {
     /// Key sets that are fetched.
     pub remote_keys: Vec<Arc<RemoteKeys>>,
+    /// Certificates that requests name by their URLs.
+    pub signing_certificates: Vec<Arc<SigningCertificates>>,
     /// Revocation lists, each read from its file.
     pub revocations: Vec<Arc<RevocationHandle>>,
     /// Folders with the secrets of tenants.

@@ -15,6 +15,7 @@ pub mod preset;
 mod route;
 mod scalar;
 pub mod signature;
+pub mod signing_certificate;
 pub mod store;
 mod upstream;
 mod web;

@@ -64,7 +64,7 @@ pub fn read(text: &str) -> Result<PresetYaml, ConfigErrors> {
 /// name of the preset in gateway.yaml.
 pub fn fill(
     text: &str,
-    parameters: &BTreeMap<String, String>,
+    parameters: &BTreeMap<String, Vec<String>>,
     place: Location,
     report: Report,
 ) -> (PresetYaml, Report) {
@@ -74,16 +74,32 @@ pub fn fill(
     reader::read_in_place(&document, place, report)
 }
 
-fn fill_in(node: &mut Node, parameters: &BTreeMap<String, String>) {
+/// Replaces each placeholder by its parameter. An item that is the placeholder of a list becomes the items of that list.
+fn fill_in(node: &mut Node, parameters: &BTreeMap<String, Vec<String>>) {
     match &mut node.value {
         NodeValue::String(text) if text.contains("${") => {
             for (name, parameter) in parameters {
-                *text = text.replace(&format!("${{{name}}}"), parameter);
+                *text = text.replace(&format!("${{{name}}}"), &parameter.join(" "));
             }
         }
-        NodeValue::List(items) => items.iter_mut().for_each(|item| fill_in(item, parameters)),
+        NodeValue::List(items) => {
+            for (name, parameter) in parameters.iter().filter(|(_, parameter)| parameter.len() > 1) {
+                expand(items, &format!("${{{name}}}"), parameter);
+            }
+            items.iter_mut().for_each(|item| fill_in(item, parameters));
+        }
         NodeValue::Mapping(entries) => entries.iter_mut().for_each(|(_, value)| fill_in(value, parameters)),
         NodeValue::String(_) | NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
+    }
+}
+
+fn expand(items: &mut Vec<Node>, placeholder: &str, values: &[String]) {
+    let is_placeholder = |item: &Node| matches!(&item.value, NodeValue::String(text) if text == placeholder);
+    if let Some(at) = items.iter().position(is_placeholder)
+        && let Some(position) = items.get(at).map(|item| item.position)
+    {
+        let copies = values.iter().map(|value| Node { position, value: NodeValue::String(value.clone()) });
+        items.splice(at..=at, copies);
     }
 }
 

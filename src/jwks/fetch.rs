@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, USER_AGENT};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 
@@ -16,6 +16,9 @@ use super::discovery::{DiscoveryError, key_set_address};
 use crate::auth::keys::{KeySetError, RemoteSource};
 use crate::settings::is_fetchable;
 use crate::tls;
+
+/// Maximum time that a request waits for a fetch of the key that it lacks.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// Timeout for the whole fetch, including discovery and redirects.
 const MAX_TIME: Duration = Duration::from_secs(5);
@@ -40,8 +43,8 @@ pub(super) enum FetchError {
     Status(u16),
     #[error("a redirect to another origin, or more than {MAX_REDIRECTS} redirects")]
     Redirect,
-    #[error("the body is incomplete or larger than {MAX_SIZE} bytes")]
-    Body,
+    #[error("the body is incomplete or larger than {0} bytes")]
+    Body(usize),
     #[error("the discovery document cannot be used")]
     Discovery(#[from] DiscoveryError),
     #[error("not a JWK Set")]
@@ -120,7 +123,7 @@ impl Fetcher {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.get(current.clone(), authorization.take()).await?;
             if !response.status().is_redirection() {
-                return read(current.clone(), response).await;
+                return read(current.clone(), response, MAX_SIZE).await;
             }
             *current = same_origin(current, &response).ok_or(FetchError::Redirect)?;
         }
@@ -132,22 +135,41 @@ impl Fetcher {
         if !is_fetchable(&uri.to_string(), self.insecure_http) {
             return Err(FetchError::Address);
         }
-        let mut request = Request::get(uri)
-            .header(ACCEPT, "application/jwk-set+json, application/json")
-            .header(USER_AGENT, concat!("hookgate/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(|_| FetchError::Address)?;
-        authorization.into_iter().for_each(|value| _ = request.headers_mut().insert(AUTHORIZATION, value));
-        self.client.request(request).await.map_err(|error| FetchError::Connection(Arc::new(error)))
+        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
+        let headers = [(ACCEPT, accept)].into_iter().chain(authorization.map(|value| (AUTHORIZATION, value)));
+        send(&self.client, uri, headers).await
     }
 }
 
-async fn read(url: Uri, response: Response<Incoming>) -> Result<FetchedDocument, FetchError> {
+/// Fetches a URL once: any redirect is an error.
+pub(super) async fn fetch_once(client: &HttpClient, url: &str, max_size: usize) -> Result<Bytes, FetchError> {
+    let uri: Uri = url.parse().map_err(|_| FetchError::Address)?;
+    let headers = [(ACCEPT, HeaderValue::from_static("*/*"))];
+    let fetched = async { read(uri.clone(), send(client, uri.clone(), headers).await?, max_size).await };
+    let fetched = tokio::time::timeout(MAX_TIME, fetched).await.map_err(|_| FetchError::Timeout)?;
+    fetched.map(|document| document.body)
+}
+
+async fn send(
+    client: &HttpClient,
+    uri: Uri,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Result<Response<Incoming>, FetchError> {
+    let mut request = Request::get(uri)
+        .header(USER_AGENT, concat!("hookgate/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::new())
+        .map_err(|_| FetchError::Address)?;
+    request.headers_mut().extend(headers);
+    client.request(request).await.map_err(|error| FetchError::Connection(Arc::new(error)))
+}
+
+async fn read(url: Uri, response: Response<Incoming>, max_size: usize) -> Result<FetchedDocument, FetchError> {
     if !response.status().is_success() {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
-    let body = Limited::new(response.into_body(), MAX_SIZE).collect().await.map_err(|_| FetchError::Body)?;
+    let body = Limited::new(response.into_body(), max_size).collect().await;
+    let body = body.map_err(|_| FetchError::Body(max_size))?;
     Ok(FetchedDocument { url, body: body.to_bytes(), max_age })
 }
 

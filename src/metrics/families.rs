@@ -210,6 +210,12 @@ metrics! {
         "Fetches of an issuer's JWKS by result.",
         "fetches of an issuer's keys";
 
+    certificate_fetches(issuer: &str, result: OperationResult) -> IntCounter,
+        "hookgate_signing_certificate_fetches_total",
+        "Fetches of signing certificates by result.",
+        "fetches of certificates that requests name by their URLs; `issuer` is the preset, or `signature`. Any client can \
+         cause an `error`, by the URL of a file that is absent";
+
     config_reloads(result: Reloaded) -> IntCounter,
         "hookgate_config_reloads_total",
         "Reloads of the configuration by result.",

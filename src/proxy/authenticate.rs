@@ -3,6 +3,7 @@
 //! the shared revocation sets), fetches what the decision lacks (an issuer's keys, the body), and turns the decision
 //! into a [`Permit`], a challenge response or a [`Failure`].
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,9 +15,9 @@ use super::record::RequestRecord;
 use super::request_body::RequestBody;
 use super::request_context::RequestContext;
 use crate::auth::challenge::ChallengeResponse;
-use crate::auth::{self, Grant, Permit, Policy, Reason, Rejection, RequestView, VerifyError};
+use crate::auth::{self, Grant, MissingKey, Permit, Policy, Reason, Rejection, RequestView, VerifyError};
 use crate::failure::{Failure, is_rejection};
-use crate::jwks::Refetch;
+use crate::jwks::{CertificateFetch, Refetch};
 use crate::route::{ChallengeStage, REDUCED_MAX_BODY};
 use crate::services::Services;
 use crate::store::StoreClient;
@@ -122,7 +123,8 @@ async fn buffer_for_decision(
     buffered.map_err(|failure| if is_large(&failure) { Failure::RateLimited(limited) } else { failure })
 }
 
-/// Runs [`auth::verify`], and once more after a fetch of the issuer's keys where that may have the unknown key.
+/// Runs [`auth::verify`], and once more after a fetch of the key that it lacks: those of the issuer, or the certificate
+/// that the request names.
 async fn decide(
     services: &Services,
     context: &RequestContext<'_>,
@@ -135,12 +137,13 @@ async fn decide(
     }
     let begun = Instant::now();
     let mut decision = auth::verify(&route.rules, view, now);
-    if let Err(VerifyError::Rejected(rejection @ Rejection { remote: Some(keys), .. })) = &decision {
-        decision = match Box::pin(services.jwks.refetch(keys)).await {
-            Refetch::Fetched => auth::verify(&route.rules, view, services.clock.now()),
-            // The token cannot be verified: the request fails closed, with 503, so that the sender retries.
-            Refetch::CoolingDown => Err(Rejection { reason: Reason::JwksCooldown, ..rejection.clone() }.into()),
-            Refetch::Failed => Err(Rejection { reason: Reason::JwksUnavailable, ..rejection.clone() }.into()),
+    if let Err(VerifyError::Rejected(rejection @ Rejection { remote: Some(missing), .. })) = &decision {
+        decision = match Box::pin(fetch_key(services, context, missing)).await {
+            Ok(()) => auth::verify(&route.rules, view, services.clock.now()),
+            Err((reason, detail)) => {
+                let detail = detail.map(Cow::Owned).or_else(|| rejection.detail.clone());
+                Err(Rejection { reason, detail, ..rejection.clone() }.into())
+            }
         };
     }
     if let (Ok(grant), true) = (&decision, route.shared_revocation) {
@@ -158,6 +161,32 @@ async fn decide(
         Some(challenge) => Authenticated::Challenge(ChallengeStage::Authenticated, challenge),
         None => Authenticated::Permitted(Permit::Granted(grant)),
     })
+}
+
+/// Fetches a key that the decision lacks.
+///
+/// # Errors
+/// The reason and its detail. If the request cannot be verified, it fails closed, with 503, so that the sender retries.
+async fn fetch_key(
+    services: &Services,
+    context: &RequestContext<'_>,
+    missing: &MissingKey,
+) -> Result<(), (Reason, Option<String>)> {
+    match missing {
+        MissingKey::OfSet(keys) => match services.jwks.refetch(keys).await {
+            Refetch::Fetched => Ok(()),
+            Refetch::CoolingDown => Err((Reason::JwksCooldown, None)),
+            Refetch::Failed => Err((Reason::JwksUnavailable, None)),
+        },
+        MissingKey::OfCertificate(certificates, url) => {
+            let client = context.connection.address.ip();
+            match services.jwks.certificates.fetch(certificates, url, client).await {
+                CertificateFetch::Fetched => Ok(()),
+                CertificateFetch::NotAllowed(cause) => Err((Reason::SigningCertificateNotAllowed, Some(cause))),
+                CertificateFetch::Unavailable(cause) => Err((Reason::SigningCertificateUnavailable, Some(cause))),
+            }
+        }
+    }
 }
 
 /// Decides a request again that was granted: whether its tunnel may stay open. Keys are not fetched for it.

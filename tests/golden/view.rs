@@ -92,7 +92,8 @@ fn view(config: &Config) -> Value {
     // The hash covers generated certificates.
     let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
         &**snapshot;
-    let Handles { remote_keys, revocations, tenants: _, endpoints: _, windows, read_at: _ } = handles;
+    let Handles { remote_keys, signing_certificates: _, revocations, tenants: _, endpoints: _, windows, read_at: _ } =
+        handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
     let routes: Map<String, Value> = routes.routes().map(|one| (one.name.to_string(), route(one))).collect();

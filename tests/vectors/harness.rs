@@ -173,8 +173,18 @@ impl Case {
 
     pub fn compile(&self) -> Result<Config, String> {
         let config = compile(&self.sources(None), &Handles::default()).map_err(|errors| errors.to_string())?;
+        self.give_certificate(&config);
         assert_valid(&self.configuration(None).to_string());
         Ok(config)
+    }
+
+    /// Gives the gateway the file that it would fetch from the URL in the request.
+    fn give_certificate(&self, config: &Config) {
+        let Some(certificate) = self.request.get("certificate") else { return };
+        let (url, pem) = (certificate["url"].as_str().unwrap(), certificate["pem"].as_str().unwrap());
+        for certificates in &config.handles.signing_certificates {
+            certificates.add(url, pem.as_bytes(), UnixTime::from_seconds(self.now).unwrap()).unwrap();
+        }
     }
 
     pub fn decide(&self) -> Verdict {

@@ -5,13 +5,17 @@ which must not: `reject` changes one thing.
 """
 import base64
 import copy
+import datetime
 import hashlib
 import hmac
 import json
+import zlib
 from urllib.parse import quote_plus
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
 
 NOW = 1767225600                                   # 2026-01-01T00:00:00Z
 SENT = NOW - 2
@@ -471,3 +475,70 @@ signature = mac(fake("tebex"), hashlib.sha256(body.encode()).hexdigest()).hex()
 ask("tebex", fake("tebex"), {"method": "POST", "url": f"{URL}/tebex", "body": body, "headers":
                              {"Content-Type": JSON, "X-Signature": signature}},
     {"content_type": JSON, "json": {"id": "2c116b11-1110-91e0-b266-b792c8da5f11"}, "headers": {}})
+
+# --- certificates by URL ---------------------------------------------------------------------------------------------
+def certificate(name, key):
+    """A self-signed certificate: those of both providers are in a file without their issuer's."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    made = made.serial_number(1).add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+    made = made.not_valid_before(datetime.datetime(2025, 6, 1)).not_valid_after(datetime.datetime(2026, 6, 1))
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def by_certificate(preset, name, key, url, headers, body, parameters):
+    valid = entry(preset, headers, body, None, parameters=parameters)
+    del valid["secret"]
+    valid["request"]["certificate"] = {"url": url, "pem": certificate(name, key)}
+    vectors.append(valid)
+    return valid
+
+
+def sns(version, digest, **changes):
+    message = {"Type": "Notification", "MessageId": "9d2c5580-b61d-550c-8583-37a582870907",
+               "TopicArn": "arn:aws:sns:eu-central-1:123456789012:orders", "Subject": "An order",
+               "Message": "{\"order\":\n7}", "Timestamp": "2025-12-31T23:59:58.250Z", "SignatureVersion": version,
+               "UnsubscribeURL": "https://sns.eu-central-1.amazonaws.com/?Action=Unsubscribe"} | changes
+    url = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-7506a1e35b36ef5a444dd1a8e7cc3ed8.pem"
+    names = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+    text = "".join(f"{name}\n{message[name]}\n" for name in names if name in message)
+    signature = b64(sns_key.sign(text.encode(), padding.PKCS1v15(), digest))
+    return message | {"SigningCertURL": url, "Signature": signature}
+
+
+sns_key = rsa_key()
+for preset, version, digest in [("aws-sns", "2", hashes.SHA256()), ("aws-sns-v1", "1", hashes.SHA1())]:
+    message = sns(version, digest)
+    valid = by_certificate(preset, "sns.amazonaws.com", sns_key, message["SigningCertURL"], {"x-amz-sns-message-type":
+                           "Notification"}, json.dumps(message), {"region": "eu-central-1", "topic_arns":
+                           ["arn:aws:sns:eu-central-1:123456789012:orders", "arn:aws:sns:eu-central-1:123456789012:more"]})
+    valid["request"]["headers"]["Content-Type"] = "text/plain; charset=UTF-8"
+    other = "arn:aws:sns:eu-central-1:210987654321:orders"
+    for what, changed in [
+        ("topic", sns(version, digest, TopicArn=other)),
+        ("old", sns(version, digest, Timestamp="2025-12-31T22:50:00.000Z")),
+        ("type", sns(version, digest, Type="Other")),
+        ("version", sns("3", digest)),
+        ("message", message | {"Message": "another"}),
+        # The text of another split of the same string to sign.
+        ("split", sns(version, digest, Message="a", Subject="b\nTimestamp\nc")),
+        ("bucket", message | {"SigningCertURL": message["SigningCertURL"].replace("eu-central-1", "s3-us-west-2")}),
+        ("region", message | {"SigningCertURL": message["SigningCertURL"].replace("eu-central-1", "us-east-1")}),
+    ]:
+        reject(valid, what, lambda request: request.update({"body": json.dumps(changed)}))
+
+paypal_key, paypal_time, paypal_body = rsa_key(), "2025-12-31T23:59:58Z", '{"id":"WH-1","event_type":"PAYMENT.SALE.COMPLETED"}'
+for preset, host, name in [("paypal", "api", "messageverificationcerts"),
+                           ("paypal-sandbox", "api.sandbox", "messageverificationcerts.sandbox")]:
+    url = f"https://{host}.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77"
+    sent = "dfb3be50-fd74-11e4-8bf3-77339302725b"
+    text = f"{sent}|{paypal_time}|4JH86294D6297924G|{zlib.crc32(paypal_body.encode())}"
+    valid = by_certificate(preset, f"{name}.paypal.com", paypal_key, url, {
+        "PAYPAL-TRANSMISSION-ID": sent, "PAYPAL-TRANSMISSION-TIME": paypal_time, "PAYPAL-CERT-URL": url,
+        "PAYPAL-AUTH-ALGO": "SHA256withRSA", "PAYPAL-TRANSMISSION-SIG": rsa_sign(paypal_key, text)}, paypal_body,
+        {"webhook_id": "4JH86294D6297924G"})
+    reject(valid, "body", other_body)
+    for what, header, value in [("algorithm", "PAYPAL-AUTH-ALGO", "SHA1withRSA"), ("id", "PAYPAL-TRANSMISSION-ID", "other"),
+                                ("time", "PAYPAL-TRANSMISSION-TIME", "2025-12-31T23:59:59Z"),
+                                ("host", "PAYPAL-CERT-URL", url.replace("paypal.com", "paypal.com.evil.test"))]:
+        reject(valid, what, lambda request: request["headers"].update({header: value}))

@@ -112,6 +112,7 @@ fn of_signature(policy: &SignaturePolicy, signed: &mut Signed) {
             Component::Method => signed.method = true,
             Component::Located(Locator::Header { name, .. }, _) => signed.headers.push(name.clone()),
             Component::Located(Locator::Json(pointer), _) => signed.pointers.push(pointer.to_string()),
+            Component::JsonLines(lines) => signed.pointers.extend(lines.names().map(|name| format!("/{name}"))),
             Component::Located(Locator::Form(field), _) => signed.fields.push(field.clone()),
             Component::Located(Locator::Query(_), _) | Component::QueryLower(_) => {}
             Component::ListedBy(list, names) => signed.headers.extend(std::iter::once(list).chain(names).cloned()),

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
-use serde_json::Value as Json;
 
+use super::json_lines::{JsonLines, text_of};
 use super::parse::Value;
 use crate::auth::encoding::{Encoding, crc32};
-use crate::auth::locator::{LocatedValue, Locator};
+use crate::auth::locator::Locator;
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
 use crate::auth::secret::Secret;
@@ -61,6 +61,9 @@ pub enum Component {
     /// `header:NAME`, `query:NAME`, `json:/pointer` or `form:FIELD`: the value there; `header?:NAME`, `query?:NAME` or
     /// `json?:/pointer` if it may be absent.
     Located(Locator, Presence),
+    /// `json.lines:NAME,NAME?,…`: for each of these members of the body its name and its value, each followed by a line
+    /// break (Amazon SNS); one with `?` may be absent.
+    JsonLines(JsonLines),
     /// `query.lower:NAME`: the value of a query parameter in lower case (Mercado Pago's rule for ids).
     QueryLower(String),
     /// `part:KEY`: a part of the signature's value.
@@ -177,6 +180,7 @@ impl Component {
             "header?" | "query?" | "json?" => {
                 Self::Located(Locator::parse(kind.trim_end_matches('?'), name)?, Presence::Optional)
             }
+            "json.lines" => Self::JsonLines(JsonLines::parse(name)?),
             "query.lower" => Self::QueryLower(name.to_owned()),
             "part" => Self::Part(name.to_owned()),
             "headers" => Self::ListedHeaders(name.to_owned()),
@@ -210,6 +214,7 @@ impl Component {
             | Self::QueryPairs
             | Self::FormSorted
             | Self::Located(..)
+            | Self::JsonLines(_)
             | Self::QueryLower(_)
             | Self::Part(_)
             | Self::ListedHeaders(_)
@@ -244,6 +249,7 @@ impl Component {
                     None => Err(missing()),
                 }
             }
+            Self::JsonLines(lines) => lines.text(request).map(Cow::Owned),
             Self::QueryLower(name) => Ok(Cow::Owned(request.query(name)?.ok_or_else(missing)?.to_ascii_lowercase())),
             Self::Part(key) => part(value, key).map(Cow::Borrowed),
             Self::ListedHeaders(key) => listed(request, part(value, key)?).map(Cow::Owned),
@@ -279,7 +285,7 @@ impl Component {
     /// Whether the component can only be computed once the body has been read.
     pub(super) fn needs_body(&self) -> bool {
         let in_body = matches!(self, Self::Located(locator, _) if locator.is_in_body());
-        in_body || self.is_whole_body() || *self == Self::BodyCrc32
+        in_body || self.is_whole_body() || matches!(self, Self::BodyCrc32 | Self::JsonLines(_))
     }
 
     /// The headers that it always reads.
@@ -296,6 +302,9 @@ impl Component {
         components.iter().any(|component| {
             if let Self::Located(signed, _) = component {
                 return signed == locator;
+            }
+            if let Self::JsonLines(lines) = component {
+                return lines.contain(locator);
             }
             // `form.sorted` and `query.pairs` have no separators: bytes could be moved from one value to another.
             match locator {
@@ -387,18 +396,4 @@ fn listed_by(request: &RequestView<'_>, list: &HeaderName, names: &[HeaderName])
         Ok(format!("{name}:{}", value.trim()))
     });
     Ok(pairs.collect::<Result<Vec<String>, Reason>>()?.join(";"))
-}
-
-/// Text, and JSON strings, integers and booleans as a sender's code prints them; `None` for other JSON values, which
-/// have several spellings.
-fn text_of(value: LocatedValue<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        LocatedValue::Text(text) => Some(text),
-        LocatedValue::Json(value) => match value.into_owned() {
-            Json::String(text) => Some(Cow::Owned(text)),
-            Json::Bool(truth) => Some(Cow::Owned(truth.to_string())),
-            Json::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
-            Json::Number(_) | Json::Null | Json::Array(_) | Json::Object(_) => None,
-        },
-    }
 }

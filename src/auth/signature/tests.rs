@@ -14,6 +14,7 @@ use crate::auth::request::UrlBase;
 use crate::auth::secret::{HASHED, Hash, KeyError, SecretKey};
 use crate::auth::testing::{ED25519, NOW, RSA, Signer, now, pem};
 
+mod certificate;
 mod forms;
 mod keys;
 mod text;
@@ -46,6 +47,7 @@ fn policy(components: &[&str]) -> SignaturePolicy {
         body_hash: None,
         id: None,
         secrets: vec![secret(0, None, SECRET)].into(),
+        certificate: None,
         repeats: false,
     }
 }

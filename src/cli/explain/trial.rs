@@ -2,7 +2,7 @@
 
 use super::message::Captured;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::{Grant, Reason, RequestView, VerifyError, verify_explained};
+use crate::auth::{Grant, Policy, Reason, RequestView, VerifyError, verify_explained};
 use crate::clock::UnixTime;
 use crate::route::filter::FilterRule;
 use crate::route::{ChallengeStage, Route};
@@ -28,6 +28,21 @@ impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
         let view = RequestView::new(&self.captured.head, self.route.url_base(self.captured.host()));
         view.with_body(&self.captured.body).with_tenant(self.tenant.as_deref())
+    }
+
+    /// Uses this file as the one at the URL that the request names; returns the problem of one that cannot be used.
+    pub(super) fn give_certificate(&self, file: &[u8]) -> Option<Note> {
+        let view = self.view();
+        let named =
+            self.route.rules.policy.leaves().into_iter().filter_map(|leaf| {
+                if let Policy::Signature(policy) = leaf { policy.certificate.as_ref() } else { None }
+            });
+        let problems = named.filter_map(|named| {
+            let url = named.url.find(&view).ok()??.into_text()?;
+            let error = named.certificates.add(&url, file, self.now).err()?;
+            Some(Note { check: "certificate file", found: error.to_string() })
+        });
+        problems.last()
     }
 
     pub(super) fn verdict(&self, explanation: &mut Explanation) -> Result<Grant, Reason> {

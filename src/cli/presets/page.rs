@@ -37,7 +37,6 @@ const NOT_HERE: &str = "
 
 These providers need code of their own, and a partial verification would be none. The upstream must verify their requests.
 
-- Amazon SNS and PayPal: the request contains the URL of the certificate that signed it.
 - Microsoft Bot Framework, Google Chat with a project number, OpenID Connect back-channel logout: their claim rules are not
   documented in a source that was read, or are about claims that must be absent.
 - Microsoft Graph notifications with resource data: the payload is encrypted.
@@ -126,6 +125,7 @@ const fn algorithm(file: SignatureAlgorithmYaml) -> &'static str {
         SignatureAlgorithmYaml::Sha256 => "plain SHA-256",
         SignatureAlgorithmYaml::Ed25519 => "Ed25519",
         SignatureAlgorithmYaml::EcdsaP256 => "ECDSA P-256",
+        SignatureAlgorithmYaml::RsaSha1 => "RSA-SHA1",
         SignatureAlgorithmYaml::RsaSha256 => "RSA-SHA256",
         SignatureAlgorithmYaml::RsaSha512 => "RSA-SHA512",
     }

@@ -19,10 +19,14 @@ use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::route::Route;
 
+/// Why a certificate that is fetched by its URL has no private key here.
+const OF_PROVIDER: &str = "the provider alone has the private key of the certificate, and so signs such requests";
+
 const NO_SECRET: &str = "the route has no secret, or none for the tenant in the path of --url";
 
 /// Adds the components that `policy` signs, and then a signature that passes it.
 pub(super) fn add(policy: &SignaturePolicy, route: &Route, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<()> {
+    anyhow::ensure!(policy.certificate.is_none(), OF_PROVIDER);
     let secret = &policy.secrets.signing(draft.tenant(route)).context(NO_SECRET)?;
     prepare(policy, secret, draft, keys)?;
     let parts = parts(policy, secret, draft, keys);
@@ -160,6 +164,7 @@ fn sign(algorithm: SignatureAlgorithm, pem: &[u8], text: &[u8]) -> anyhow::Resul
             Ok(signature)
         }
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => bail!("this algorithm needs a shared secret"),
+        SignatureAlgorithm::RsaSha1 => bail!(OF_PROVIDER),
     }
 }
 

@@ -104,6 +104,7 @@ impl Compiler<'_> {
             file.tolerance.written_at(),
             file.parameters.written_at(),
             file.jwks.written_at(),
+            file.certificate.written_at(),
             file.challenge.written_at(),
         ];
         self.unused(&keys, "requires `preset`; other schemes have their own key for it");

@@ -82,15 +82,18 @@ impl Compiler<'_> {
         let mut parameters = BTreeMap::new();
         for (parameter, about) in &bare.parameters {
             let field = file.parameters.get(parameter);
-            let given = field.and_then(Field::value).or(about.default.as_ref()).filter(|given| !given.is_empty());
+            let given = field.and_then(Field::value).map_or(about.default.as_slice(), |given| &**given);
+            let at = field.map_or(file.preset.at, |field| field.at);
+            let given = Some(given).filter(|given| !given.is_empty() && given.iter().all(|text| !text.is_empty()));
             match given {
-                Some(given) if given == "none" || given.contains("${") => {
+                Some(given) if given.iter().any(|text| text == "none" || text.contains("${")) => {
                     let problem =
                         "must be the value itself: `none` would switch a check off, and `${` starts a parameter";
-                    self.problems.add(field.map_or(file.preset.at, |field| field.at), problem);
+                    self.problems.add(at, problem);
                 }
+                Some([_, _, ..]) if !about.list.get() => self.problems.add(at, "must be one value"),
                 Some(given) => {
-                    parameters.insert(parameter.clone(), given.clone());
+                    parameters.insert(parameter.clone(), given.to_vec());
                 }
                 // With the operator's own key set, the URL of the provider's is not needed.
                 None if file.jwks.is_written() && only_in_jwks(&bare, parameter) => {}
@@ -129,9 +132,13 @@ impl Compiler<'_> {
         if file.jwks.is_written() && all.iter().any(WrittenKeys::is_written) {
             self.problems.add(file.jwks.at, "cannot be combined with a secret or public key; keep one of them");
         }
+        if !preset.names_certificate() {
+            self.unused(&[file.certificate.written_at()], "this preset fetches no certificate; remove it");
+        }
         let Some((material, what)) = needed(preset) else {
             for (_, at) in all.iter().flat_map(WrittenKeys::files) {
-                self.problems.add(at, "this preset uses a key set; remove this");
+                let source = if preset.names_certificate() { "a certificate that it fetches" } else { "a key set" };
+                self.problems.add(at, format!("this preset uses {source}; remove this"));
             }
             return Some(PresetKeys::default());
         };
@@ -191,7 +198,11 @@ impl Compiler<'_> {
         let tolerance = file.tolerance.duration();
         if let Some(signature) = preset.signature.value() {
             let secrets = Some(keys?.secrets());
-            let mut policy = self.signature_policy(signature, Written { name, secrets, tolerance }, at)?;
+            let mut policy = self.signature_policy(
+                signature,
+                Written { name, secrets, tolerance, access: file.certificate.value() },
+                at,
+            )?;
             policy.repeats = preset.repeats.is_some();
             if tolerance.is_some() && policy.time.is_none() {
                 self.problems.add(file.tolerance.at, "this provider signs no timestamp; remove it");

@@ -281,6 +281,7 @@ pub(super) const fn material_of(algorithm: SignatureAlgorithm) -> KeyMaterial {
         SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256 => KeyMaterial::Shared(SecretEncoding::Utf8),
         SignatureAlgorithm::Ed25519
         | SignatureAlgorithm::EcdsaP256
+        | SignatureAlgorithm::RsaSha1
         | SignatureAlgorithm::RsaSha256
         | SignatureAlgorithm::RsaSha512 => KeyMaterial::PublicKey,
     }

@@ -17,6 +17,7 @@ use crate::config::file::SecretEncoding;
 use crate::config::file::signature::{
     ParseYaml, RequireYaml, SignatureAlgorithmYaml, SignatureYaml, SignedTimeYaml, StaticTokenYaml,
 };
+use crate::config::file::signing_certificate::CertificateAccessYaml;
 use crate::config::reader::{Field, Location};
 
 /// Maximum number of components of a signed payload.
@@ -33,6 +34,8 @@ pub(super) struct Written<'a> {
     pub(super) secrets: Option<Secrets>,
     /// A maximum age instead of the preset's.
     pub(super) tolerance: Option<Duration>,
+    /// How the certificate of a preset is fetched.
+    pub(super) access: Option<&'a CertificateAccessYaml>,
 }
 
 impl Compiler<'_> {
@@ -49,11 +52,14 @@ impl Compiler<'_> {
         for material in [KeyMaterial::Shared(SecretEncoding::Utf8), KeyMaterial::PublicKey] {
             self.only_material(&WrittenKeys::of_signature(file, material), &keys);
         }
-        let secrets = self.secrets(&keys, algorithm, scope);
+        let secrets = match file.certificate.written_at() {
+            None => self.secrets(&keys, algorithm, scope),
+            Some(at) => self.no_secrets(&keys, at),
+        };
         if !file.key_id.is_written() {
             self.unused_ids(&keys.files(), "the signature has no key id; set key_id, or `sender` instead of this key");
         }
-        self.signature_policy(file, Written { name: "signature", secrets, tolerance: None }, field.at)
+        self.signature_policy(file, Written { name: "signature", secrets, tolerance: None, access: None }, field.at)
     }
 
     pub(super) fn signature_policy(
@@ -72,6 +78,7 @@ impl Compiler<'_> {
             self.check_key_ids(file, secrets, at);
         }
         let id = self.event_id(file, &signed_payload);
+        let certificate = self.named_certificate(file, &written, algorithm);
         let require = file.require.value();
         let (required_headers, required_json) = require.map(|file| self.require(file)).unwrap_or_default();
         let required_parts = require.into_iter().flat_map(|require| &*require.parts);
@@ -100,6 +107,7 @@ impl Compiler<'_> {
             body_hash: body_hash.cloned(),
             id,
             secrets: written.secrets?,
+            certificate: certificate?,
             repeats: false,
             replay_id: None,
         })
@@ -304,6 +312,7 @@ pub(super) const fn algorithm_of(file: SignatureAlgorithmYaml) -> SignatureAlgor
         SignatureAlgorithmYaml::Sha256 => SignatureAlgorithm::Sha256,
         SignatureAlgorithmYaml::Ed25519 => SignatureAlgorithm::Ed25519,
         SignatureAlgorithmYaml::EcdsaP256 => SignatureAlgorithm::EcdsaP256,
+        SignatureAlgorithmYaml::RsaSha1 => SignatureAlgorithm::RsaSha1,
         SignatureAlgorithmYaml::RsaSha256 => SignatureAlgorithm::RsaSha256,
         SignatureAlgorithmYaml::RsaSha512 => SignatureAlgorithm::RsaSha512,
     }

@@ -10,8 +10,9 @@ use super::issuer::{JwksYaml, SecretYaml, SecretsYaml};
 use super::jwt::JwtYaml;
 use super::message_signature::MessageSignatureYaml;
 use super::preset::ChallengeSwitch;
-use super::scalar::{CertificateFingerprint, OptionalSeconds, Parsed};
+use super::scalar::{CertificateFingerprint, OneOrMany, OptionalSeconds, Parsed};
 use super::signature::{SignatureYaml, StaticTokenYaml};
+use super::signing_certificate::CertificateAccessYaml;
 use crate::auth::client_certificate::San;
 use crate::config::reader::{Field, List, Section, WordType, word_or_mapping};
 
@@ -78,12 +79,16 @@ pub struct AuthScheme {
     /// that time may be in the future.
     #[schemars(example = &"10m")]
     pub tolerance: OptionalSeconds,
-    /// Parameters of the preset, by name, such as `tenant` or `audience`; `hookgate presets NAME` lists them.
+    /// Parameters of the preset, by name, such as `tenant` or `audience`; `hookgate presets NAME` lists them. One that says
+    /// so may be a list.
     #[schemars(example = json!({ "tenant": "acme", "audience": "hooks.example.com" }))]
-    pub parameters: Section<BTreeMap<String, Field<String>>>,
+    pub parameters: Section<BTreeMap<String, Field<OneOrMany<String>>>>,
     /// Key set of the preset, instead of the one that it fetches.
     #[schemars(example = json!({ "url": "https://idp.example.com/jwks.json" }))]
     pub jwks: Field<Box<JwksYaml>>,
+    /// How the certificates of the preset are fetched, of a preset whose requests name their certificate by its URL.
+    #[schemars(example = json!({ "proxy": "http://proxy.example.com:3128" }))]
+    pub certificate: Field<CertificateAccessYaml>,
     /// Whether the endpoint verification challenges of the preset's provider are answered: `true`, or the token that the
     /// provider presents. `methods` of the route must include the method of the challenge.
     #[schemars(example = true, extend("default" = false))]

@@ -68,6 +68,11 @@ impl PresetYaml {
         self.evidence.as_ref().map_or(EvidenceKind::Own, |evidence| evidence.kind)
     }
 
+    /// Whether its requests name their certificate by its URL.
+    pub fn names_certificate(&self) -> bool {
+        self.signature.value().is_some_and(|signature| signature.certificate.is_written())
+    }
+
     /// Whether the preset has a key set of its own.
     pub fn has_jwks(&self) -> bool {
         self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
@@ -137,6 +142,8 @@ pub struct PresetParameterYaml {
     pub what: String,
     /// The value if the operator gives none.
     pub default: Option<String>,
+    /// Whether the operator may give several values.
+    pub list: Switch<false>,
 }
 
 /// The payload of a detached JWS

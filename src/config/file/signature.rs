@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::issuer::{SecretYaml, SecretsYaml};
 use super::number::{Number, Switch};
 use super::scalar::{OneOrMany, OptionalSeconds, Parsed, PlaceKey, Seconds};
+use super::signing_certificate::SigningCertificateYaml;
 use crate::auth::encoding::Encoding;
 use crate::auth::request::UrlVariant;
 use crate::auth::signature::Component;
@@ -47,7 +48,7 @@ pub struct SignatureYaml {
     /// `body.sha256.hex` (or `raw`, `base64`, `base64url`), `body.crc32`, `method`, `url`, `url.decoded`, `path`,
     /// `query.sorted`, `query.pairs`, `query:NAME`, `query?:NAME`, `query.lower:NAME`, `form.sorted`, `header:NAME`,
     /// `header?:NAME`, `part:KEY`, `headers:PART`, `listed:HEADER,NAME,…`, `json:/POINTER`, `json?:/POINTER`,
-    /// `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
+    /// `json.lines:NAME,NAME?,…`, `form:FIELD` or `secret`. With `?`, a value that is absent counts as empty. `secret` is required with the
     /// algorithm sha256 and not allowed with others.
     #[schemars(required, length(min = 1, max = 64), example = json!(["part:t", "body"]))]
     pub signed_payload: Section<List<Parsed<Component>>>,
@@ -93,6 +94,13 @@ pub struct SignatureYaml {
     /// of `match.path` has its own instead ([tenants](../../concepts/tenants.md)).
     #[schemars(example = json!([{ "file": "new.pem" }, { "file": "old.pem" }]))]
     pub public_keys: Section<SecretsYaml>,
+    /// The certificate with the public key, which the request names by its URL, instead of a key in this file. See
+    /// [signing certificates](../../concepts/signing-certificates.md).
+    #[schemars(example = json!({
+        "url_from": "header:X-Certificate-Url", "hosts": ["keys.example.com"], "path": "/certificates/[0-9a-f]+",
+        "subject": "webhooks.example.com"
+    }))]
+    pub certificate: Field<Box<SigningCertificateYaml>>,
 }
 
 impl SignatureYaml {
@@ -127,6 +135,8 @@ pub enum SignatureAlgorithmYaml {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, in DER form.
     EcdsaP256,
+    /// RSASSA-PKCS1-v1_5 with SHA-1, only with `certificate`, for SignatureVersion 1 of Amazon SNS.
+    RsaSha1,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaSha256,
     /// RSASSA-PKCS1-v1_5 with SHA-512.

@@ -145,6 +145,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         body_hash,
         id,
         secrets,
+        certificate,
         repeats,
         replay_id,
     } = policy;
@@ -168,6 +169,7 @@ fn signature(policy: &SignaturePolicy) -> Value {
         "id": debug(id),
         "repeats": repeats,
         "secrets": secrets_of(secrets),
+        "certificate": debug(certificate),
         "replay_id": debug(replay_id),
     })
 }

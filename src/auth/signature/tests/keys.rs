@@ -14,6 +14,7 @@ const ALL: &[SignatureAlgorithm] = &[
     SignatureAlgorithm::EcdsaP256,
     SignatureAlgorithm::RsaSha256,
     SignatureAlgorithm::RsaSha512,
+    SignatureAlgorithm::RsaSha1,
 ];
 
 fn verifies(key: &SecretKey, algorithm: SignatureAlgorithm, text: &str, signature: &[u8]) -> bool {
@@ -26,7 +27,7 @@ fn each_hash_makes_a_mac_of_its_own() {
     let key = secret(0, None, SECRET).key;
     let macs: Vec<_> = ALL.iter().map(|algorithm| key.mac(*algorithm, &[Cow::Borrowed(b"text")])).collect();
     let lengths: Vec<Option<usize>> = macs.iter().map(|mac| mac.as_ref().map(Vec::len)).collect();
-    assert_eq!(lengths, [Some(20), Some(32), Some(48), Some(64), Some(32), None, None, None, None]);
+    assert_eq!(lengths, [Some(20), Some(32), Some(48), Some(64), Some(32), None, None, None, None, None]);
     for (made_with, mac) in ALL.iter().zip(macs).filter_map(|(algorithm, mac)| Some((algorithm, mac?))) {
         for algorithm in ALL {
             assert_eq!(verifies(&key, *algorithm, "text", &mac), algorithm == made_with, "{algorithm:?}");
@@ -76,7 +77,10 @@ fn a_public_key_verifies_its_own_signatures_and_no_macs() {
             let forged = secret(0, None, &spki).key.mac(SignatureAlgorithm::Hmac(hash), &[Cow::Borrowed(b"text")]);
             assert!(!verifies(&key, SignatureAlgorithm::Hmac(hash), "text", &forged.unwrap()));
         }
-        let is_rsa = |algorithm| matches!(algorithm, SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha512);
+        let is_rsa = |algorithm| {
+            use SignatureAlgorithm::{RsaSha1, RsaSha256, RsaSha512};
+            matches!(algorithm, RsaSha1 | RsaSha256 | RsaSha512)
+        };
         for other in ALL.iter().filter(|other| **other != algorithm) {
             if is_rsa(*other) && is_rsa(algorithm) {
                 let key = SecretKey::from_public(pem("PUBLIC KEY", &spki).as_bytes(), *other).unwrap();

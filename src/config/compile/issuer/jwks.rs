@@ -9,7 +9,7 @@ use crate::auth::keys::{Algorithm, BearerToken, JwksAccess, KeySet, Keys, Remote
 use crate::config::file::{JwksYaml, Parsed, Pin};
 use crate::config::reader::{Field, List, Location, Section};
 use crate::config::values::discovery_address;
-use crate::settings::{is_fetchable, is_https, is_proxy};
+use crate::settings::{is_fetchable, is_https};
 
 /// URL of a remote key set.
 struct JwksLocation {
@@ -130,11 +130,7 @@ impl Compiler<'_> {
             }
             self.check(field.at, token.ok_or("expected a file with one token in visible ASCII"))
         })?;
-        let proxy = file.proxy.if_written(|field| {
-            let proxy = Some(field.text()?).filter(|proxy| is_proxy(proxy));
-            let expected = "expected http://HOST:PORT without user, password and path; the proxy is used by CONNECT";
-            Some(self.check(field.at, proxy.ok_or(expected))?.to_owned())
-        })?;
+        let proxy = self.proxy(&file.proxy)?;
         Some(JwksAccess { proxy, bearer, insecure_http })
     }
 
