@@ -140,7 +140,7 @@ pub struct ReplayId {
     pub kind: &'static str,
     /// The bytes of the id.
     pub id: Vec<u8>,
-    /// The hash of the signed text, if bytes can be moved between the id and what is signed beside it: a copy with
+    /// The hash of the string to sign, if bytes can be moved between the id and what is signed beside it: a copy with
     /// another border has another id, but the same text. It cannot be the id, since a retry has a new time.
     pub text: Option<Vec<u8>>,
     /// A time at which its credential is no longer valid; `None` if it does not expire.
@@ -148,6 +148,15 @@ pub struct ReplayId {
     /// The earliest time at which its credential could be used, clock skew included; `None` if the credential does not
     /// state a time.
     pub issued: Option<UnixTime>,
+}
+
+impl ReplayId {
+    /// The ids to record, each with its kind and its end. The string to sign comes first: a copy with a moved border must
+    /// not use up an id that another event may have. It is kept while the signature is valid.
+    pub fn recorded(&self, longest: Option<UnixTime>) -> impl Iterator<Item = (&'static str, &[u8], Option<UnixTime>)> {
+        let text = self.text.iter().map(move |text| ("hash", text.as_slice(), self.until.or(longest)));
+        text.chain([(self.kind, self.id.as_slice(), self.until.max(longest))])
+    }
 }
 
 /// SHA-256 of the signed data, never of the signature: in some schemes one signature has more than one encoding.

@@ -130,7 +130,6 @@ fn entries(
             if rule.widened.is_some_and(|widened| widened.forbids(replay_id, *now)) {
                 return Err(proven(Reason::TimestampTooOld));
             }
-            let longest = rule.ttl.map(|ttl| now.plus(ttl));
             let sender = credential.sender.to_bytes();
             // Without the route, a key names the credential unless its sender does: a preset's name is that of several
             // keys.
@@ -140,11 +139,7 @@ fn entries(
                 (ReplayScope::Credential, Some(key)) => (b"key", b"", key.as_bytes()),
             };
             let subject = credential.subject.unwrap_or_default().as_bytes();
-            // The text comes first: a copy with a moved border must not use up an id that another event may have. It is
-            // kept while the signature is valid.
-            let text = replay_id.text.iter().map(|text| ("hash", text, replay_id.until.or(longest)));
-            let id = (replay_id.kind, &replay_id.id, replay_id.until.max(longest));
-            for (kind, bytes, until) in text.chain([id]) {
+            for (kind, bytes, until) in replay_id.recorded(rule.ttl.map(|ttl| now.plus(ttl))) {
                 let id = [b"replay", scope, place, holder, subject, kind.as_bytes(), bytes];
                 entries.push(entry(EntryKind::Replay, &id, until.unwrap_or(*now), replay_id.issued)?);
             }

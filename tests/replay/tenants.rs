@@ -131,7 +131,8 @@ async fn static_tokens_with_senders_have_keys_of_their_own() {
 #[tokio::test]
 async fn a_tenant_that_fills_the_store_leaves_room_for_others() {
     let upstream = Upstream::echo().await;
-    let store = Store::memory().capacity(20);
+    // An event has two entries: its id, and the string to sign.
+    let store = Store::memory().capacity(40);
     let setup = setup(&upstream, of_each()).top(|top| top.store(store));
     let gateway = setup.route(|route| route.replay_protection(by_id())).start();
     let mut statuses = Vec::new();
