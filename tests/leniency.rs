@@ -52,6 +52,17 @@ async fn an_offer_of_another_protocol_is_served_over_http_1_and_goes_no_further(
     }
 }
 
+/// No 100 is sent in HTTP/2. A client that does not wait for it is served, and the header goes no further.
+#[tokio::test]
+async fn an_expectation_in_http2_is_removed() {
+    let upstream = Upstream::echo().await;
+    let gateway = Gateway::before(&upstream);
+    let client = gateway.client_http2();
+    let request = client.request("/webhook").header("authorization", format!("Bearer {}", gateway.token()));
+    assert_eq!(client.send(request.header("expect", "100-continue"), "{}").await.status, 200);
+    assert_eq!(upstream.only().header("expect"), None);
+}
+
 /// RFC 3986 excludes them from URLs, and senders write them. Nothing decodes or encodes them: a signature over the URL is
 /// over the bytes that the upstream gets.
 #[tokio::test]

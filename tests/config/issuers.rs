@@ -117,9 +117,9 @@ fn an_issuer_template_needs_its_tenants() {
         );
     }
     rejected(&format!("{ISSUER}, tenants: [one]"), AUDIENCE, "tenants: requires {tenantid} in `issuer`");
-    for other in ["{tenant}", "{tenantid}/{tenantid}", "{tenantid}/{x}", "{tenantid"] {
+    for other in ["{tenant}/{tenant}", "{tenantid}/{tenantid}", "{tenantid}/{x}", "{tenantid"] {
         let issuer = format!("issuer: 'https://login.test/{other}', tenants: [one], jwks: {{ file: jwks.json }}");
-        rejected(&issuer, AUDIENCE, "issuers.acme.issuer: the only placeholder is {tenantid}, once");
+        rejected(&issuer, AUDIENCE, "issuers.acme.issuer: the only placeholders are {tenant}");
     }
     let discovery = "issuer: 'https://login.test/{tenantid}', tenants: [one], jwks: { discovery: true }";
     rejected(discovery, AUDIENCE, "for another address set discovery_url");
