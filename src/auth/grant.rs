@@ -182,6 +182,7 @@ pub enum SignatureCheck {
 
 /// The verdict on a request that may be forwarded.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "almost every request has a grant, and a box would be an allocation")]
 pub enum Permit {
     /// The policy granted the request.
     Granted(Grant),

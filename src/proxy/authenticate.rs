@@ -23,6 +23,7 @@ use crate::services::Services;
 use crate::store::StoreClient;
 
 /// Outcome of a request that is not rejected.
+#[expect(clippy::large_enum_variant, reason = "almost every request has a grant, and a box would be an allocation")]
 pub(super) enum Authenticated {
     /// The request may be forwarded.
     Permitted(Permit),

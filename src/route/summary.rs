@@ -80,9 +80,9 @@ fn named(kind: &str, own: &str, name: &str) -> String {
 }
 
 fn joined(policies: &[Policy], between: &str) -> String {
-    let each = policies.iter().map(|policy| match policy {
-        Policy::AllOf(_) | Policy::AnyOf(_) => format!("({})", scheme(policy)),
-        _ => scheme(policy),
+    let each = policies.iter().map(|policy| {
+        let is_combined = matches!(policy, Policy::AllOf(_) | Policy::AnyOf(_));
+        if is_combined { format!("({})", scheme(policy)) } else { scheme(policy) }
     });
     each.collect::<Vec<_>>().join(between)
 }

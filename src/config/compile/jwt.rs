@@ -206,7 +206,7 @@ impl Compiler<'_> {
                 }
                 Audience::OfTenant(audiences)
             }
-            other => other,
+            other @ (Audience::OneOf(_) | Audience::OfTenant(_) | Audience::Any) => other,
         }
     }
 
