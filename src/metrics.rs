@@ -17,6 +17,7 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily};
 use prometheus::{Encoder, IntCounter, Registry, TextEncoder};
 
 use crate::auth::SignatureCheck;
+use crate::auth::sender::KeyDigest;
 use crate::clock::UnixTime;
 pub use families::ROWS;
 use families::{Families, seconds};
@@ -42,7 +43,11 @@ pub struct ConfiguredNames {
     pub tenant_folders: HashSet<String>,
     /// Files of revocation lists.
     pub revocation_files: HashSet<String>,
+    /// The secrets of each route, with their index.
+    pub secrets: HashMap<Arc<str>, HashMap<usize, KeyDigest>>,
 }
+
+const SECRET_LAST_USED: &str = "hookgate_secret_last_used_timestamp_seconds";
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -98,8 +103,33 @@ impl Metrics {
     /// A configuration with these names becomes active: the children of all other names are removed. The children of a
     /// route that still has requests in flight stay until the first scrape after these.
     pub fn configure(&self, names: ConfiguredNames) {
-        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let secrets = {
+            let mut configured = self.configured.write().unwrap_or_else(PoisonError::into_inner);
+            let former = std::mem::replace(&mut *configured, names).secrets;
+            former
+                .into_iter()
+                .filter_map(|(route, former)| {
+                    let present = configured.secrets.get(&route)?;
+                    (*present != former).then(|| (route, former, present.clone()))
+                })
+                .collect::<Vec<_>>()
+        };
+        secrets.iter().for_each(|(route, former, present)| self.move_uses(route, former, present));
         self.remove_unconfigured(&self.registry.gather());
+    }
+
+    /// The list of a route's secrets has changed: a secret that stays in it keeps the time of its last use.
+    fn move_uses(&self, route: &str, former: &HashMap<usize, KeyDigest>, present: &HashMap<usize, KeyDigest>) {
+        let last_use = |index: &usize| self.secret_last_used_timestamp(route, &index.to_string());
+        let uses: Vec<_> = former.iter().map(|(index, key)| (*key, last_use(index).get())).collect();
+        for index in former.keys() {
+            self.families.remove(SECRET_LAST_USED, &[route, &index.to_string()]);
+        }
+        for (index, key) in present {
+            if let Some((_, time)) = uses.iter().find(|(used, time)| used == key && *time > 0.0) {
+                last_use(index).set(*time);
+            }
+        }
     }
 
     fn remove_unconfigured(&self, families: &[MetricFamily]) {

@@ -151,9 +151,13 @@ impl Reloader {
 
     /// Updates the remote keys, the watched revocation lists and the metrics; logs the warnings.
     fn announce(&self, config: &Config) {
+        let (routes, handles) = (|| config.snapshot.routes.routes(), &config.handles);
+        let issuers = handles.remote_keys.iter().map(|keys| &keys.source.issuer);
+        let issuers = issuers.chain(handles.signing_certificates.iter().map(|certificates| &certificates.source.name));
         self.services.metrics.configure(ConfiguredNames {
-            routes: config.snapshot.routes.routes().map(|route| Arc::clone(&route.name)).collect(),
-            issuers: config.handles.remote_keys.iter().map(|keys| Arc::clone(&keys.source.issuer)).collect(),
+            routes: routes().map(|route| Arc::clone(&route.name)).collect(),
+            issuers: issuers.map(Arc::clone).collect(),
+            secrets: routes().map(|route| (Arc::clone(&route.name), route.rules.policy.listed_secrets())).collect(),
             tenant_folders: config.handles.tenants.iter().map(|folder| folder.dir.clone()).collect(),
             revocation_files: config.handles.revocations.iter().map(|list| list.file.clone()).collect(),
         });

@@ -212,7 +212,7 @@ async fn a_signed_request_that_expects_100_continue_is_verified_by_its_headers_f
 async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_counted() {
     let upstream = Upstream::echo().await;
     let secrets = Preset::new("github").secrets([file("new"), file("secret")]);
-    let gateway = github(&upstream).file("new", "the next secret").auth(secrets).start();
+    let gateway = github(&upstream).file("new", "the next secret").file("third", "the third one").auth(secrets).start();
     let used = async |index: usize| {
         let labels = format!("{{index=\"{index}\",route=\"webhook\"}}");
         gateway.metric(&format!("hookgate_secret_last_used_timestamp_seconds{labels}")).await
@@ -225,6 +225,11 @@ async fn while_secrets_rotate_any_of_them_may_have_signed_and_each_use_is_counte
     let other = format!("sha256={}", hmac("another secret", "x"));
     assert_eq!(send(&gateway.client(), "x", &other).await.status, 401);
     assert_eq!((used(0).await, used(1).await), (Some((NOW + 60) as f64), Some(NOW as f64)));
+    // The place of a secret in the list changes: its last use goes with it.
+    let secrets = Preset::new("github").secrets([file("third"), file("new")]);
+    gateway.edit_route(|route| route.auth(secrets));
+    assert_ne!(gateway.running().reload(), hookgate::reload::Reloaded::Rejected);
+    assert_eq!((used(0).await, used(1).await), (None, Some((NOW + 60) as f64)));
 }
 
 /// WSGI merges both spellings, so only the verified header is forwarded.

@@ -135,6 +135,8 @@ async fn a_certificate_is_fetched_once_from_the_provider_s_host() {
     sns.gateway.clock.forward(24 * 3600 + 1);
     assert_eq!(sns.send(&sns.message(json!({"Timestamp": "2026-11-25T00:00:00.000Z"}))).await.status, 200);
     assert_eq!(sns.host.fetches(), 2);
+    // A scrape removes the metrics of names that are not configured.
+    assert_eq!(sns.fetches("success").await, Some(2.0));
 }
 
 /// SSRF: a client chooses the URL, and may only choose among the files of the provider.

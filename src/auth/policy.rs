@@ -1,6 +1,7 @@
 //! The authentication policy of a route: one scheme, or a combination of schemes by `all_of` and `any_of`. Called by
 //! [`super::verify`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -15,6 +16,7 @@ use super::locator::Locator;
 use super::message_signature::MessageSignaturePolicy;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
+use super::sender::KeyDigest;
 use super::signature::SignaturePolicy;
 use super::static_token::StaticTokenPolicy;
 use super::tenants::{Secrets, TenantSecrets};
@@ -153,7 +155,16 @@ impl Policy {
 
     /// The folders with the secrets of tenants.
     pub fn tenants(&self) -> Vec<&Arc<TenantSecrets>> {
-        let secrets = self.leaves().into_iter().filter_map(|leaf| match leaf {
+        self.secrets().filter_map(|secrets| secrets.tenants.as_ref()).collect()
+    }
+
+    /// The secrets that gateway.yaml lists, by their index.
+    pub fn listed_secrets(&self) -> HashMap<usize, KeyDigest> {
+        self.secrets().flat_map(|secrets| secrets.iter().map(|secret| (secret.index, secret.digest))).collect()
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &Secrets> {
+        self.leaves().into_iter().filter_map(|leaf| match leaf {
             Self::Signature(policy) => Some(&policy.secrets),
             Self::Token(policy) => Some(&policy.secrets),
             Self::Jwt(_)
@@ -163,8 +174,7 @@ impl Policy {
             | Self::AllOf(_)
             | Self::AnyOf(_)
             | Self::Public => None,
-        });
-        secrets.filter_map(|secrets| secrets.tenants.as_ref()).collect()
+        })
     }
 
     /// The first tenant of a folder or an issuer, for which `hookgate sign` signs unless its URL names another one.
