@@ -337,7 +337,7 @@ rows! {
         sender: "Send fewer or smaller headers.",
     }).before_route();
     UpstreamUnreachable = &row("upstream_unreachable", 502, ReasonTexts {
-        cause: "no connection to the upstream, or an HTTP/2 upstream that refused the request unprocessed",
+        cause: "no connection to the upstream, or an HTTP/2 upstream that rejected the request unprocessed",
         operator: "Start the upstream, or correct `upstream`; `detail` of the log has the cause.",
         sender: "Retry later: the upstream has not received the request.",
     }).ends(Ending::Failed);

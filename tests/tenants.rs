@@ -108,7 +108,7 @@ async fn a_file_takes_effect_by_itself() {
     assert_eq!(gateway.admin("/status").await.json()["configuration"], version);
 }
 
-/// A file of a rotation that was left over: whoever knows that secret would still pass for the tenant.
+/// A file of a rotation that was left over: a client with that secret would still pass for the tenant.
 #[tokio::test]
 async fn a_tenant_ends_with_its_main_file() {
     let upstream = Upstream::echo().await;

@@ -297,7 +297,7 @@ async fn a_tunnel_commits_its_replay_id() {
     assert_eq!(tunnels(&gateway).await, 1.0);
 }
 
-/// An upstream that did not switch has not accepted the handshake, whatever its status.
+/// An upstream that did not switch has not accepted the handshake, with any status.
 #[tokio::test]
 async fn a_handshake_without_101_releases_its_replay_id() {
     for answer in [

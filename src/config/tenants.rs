@@ -209,7 +209,7 @@ impl TenantFolder {
     }
 }
 
-/// The files that are not used whatever they contain: those of a tenant without its main file, which has been removed,
+/// The files that are not used, with any content: those of a tenant without its main file, which has been removed,
 /// and those beyond the number that a tenant may have, since a forged request is verified with each of them.
 fn unusable(names: &BTreeSet<String>) -> HashMap<String, String> {
     let (mut counts, mut unusable) = (HashMap::<&str, usize>::new(), HashMap::new());

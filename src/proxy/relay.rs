@@ -46,7 +46,7 @@ pub(super) async fn relay(
     };
     let (head, incoming) = response.into_parts();
     let (status, grpc) = (head.status, GrpcStatus::of(&head.headers));
-    // An upstream that does not switch has not accepted a handshake of WebSocket, whatever its status.
+    // An upstream that does not switch has not accepted a handshake of WebSocket, with any status.
     let is_answer = !is_handshake || status.is_informational();
     let accepted = |trailers| is_answer && grpc.succeeded(trailers);
     let mut recorder = (reservation.keeps_reply() && status.is_success()).then(|| ResponseRecorder::new(&head));

@@ -180,7 +180,7 @@ async fn a_request_that_the_upstream_has_refused_is_sent_once_more() {
     assert_eq!((statuses(&gateway, 1).await, upstream.connections()), (vec![200], 1));
 }
 
-/// Another upstream may serve what the first one has refused.
+/// Another upstream may serve a request that the first one has rejected.
 #[tokio::test]
 async fn a_refused_request_goes_to_the_next_upstream() {
     let one = Upstream::http2(Calls::resetting(&[REFUSED_STREAM; 8])).await;

@@ -101,7 +101,7 @@ async fn speak(
     builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     builder.max_header_list_size(HTTP2_BUFFER).max_send_buf_size(HTTP2_BUFFER as usize);
     let (requests, mut connection) = builder.initial_max_send_streams(0).handshake(io).await?;
-    // The first frame of the upstream (RFC 9113 §3.4) says how many streams it allows: it would refuse others, or they
+    // The first frame of the upstream (RFC 9113 §3.4) says how many streams it allows: it would reject others, or they
     // would wait for them while another connection could be opened.
     while connection.current_max_send_streams() == 0 {
         tokio::select! {

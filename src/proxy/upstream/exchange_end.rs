@@ -51,7 +51,7 @@ impl fmt::Display for ExchangeEnd {
             Self::Closed => "the upstream closed the connection before the response headers: ",
             Self::Malformed => "malformed response: ",
             Self::Reset => "the upstream reset the stream (RST_STREAM): ",
-            Self::Refused => "the upstream refused the request (REFUSED_STREAM): ",
+            Self::Refused => "the upstream rejected the request without processing it (REFUSED_STREAM): ",
             Self::LeftOut => "the upstream closed the connection without processing the request (GOAWAY): ",
             Self::Other => "",
         })

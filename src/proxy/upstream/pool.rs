@@ -74,7 +74,7 @@ pub(super) struct Delivery<'a> {
 pub(super) enum SendError {
     /// There was no connection, and no byte of the request was sent.
     NotSent(Box<Request<RequestBody>>, String),
-    /// The upstream has refused the request without processing it. With the request, unless its body was streamed.
+    /// The upstream has rejected the request without processing it (REFUSED_STREAM). With the request, unless its body was streamed.
     Refused(Option<Box<Request<RequestBody>>>, String),
     /// The upstream has reset the stream, and may have processed the request.
     Reset(String),
@@ -85,7 +85,7 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// What it says about the health of the upstream.
+    /// The outcome for the health of the upstream.
     pub(super) const fn outcome(&self) -> AttemptOutcome {
         match self {
             Self::NotSent(..) => AttemptOutcome::Unreached,
