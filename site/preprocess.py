@@ -1,7 +1,7 @@
 """Preprocessor of mdBook: adapts pages that are written for the repository to the site.
 
-Pages outside of docs, such as ARCHITECTURE.md, get a place in the site. A link to a file that is no page of the site leads
-to the repository, if `output.html.git-repository-url` names it, and is plain text otherwise. The text of Mermaid diagrams is
+Pages outside of docs, such as ARCHITECTURE.md, get a place in the site, and so do the files of deploy, which site/build.sh
+copies. A link to another file that is no page of the site leads to the repository, if `output.html.git-repository-url` names it, and is plain text otherwise. The text of Mermaid diagrams is
 kept for site/theme/site.js. A broken link ends the build: site/check_links.py could not see one that is plain text.
 """
 
@@ -35,6 +35,13 @@ def place(source):
     return Path("project", source.name.lower())
 
 
+def copied(file):
+    """Path in the site of a file that is no page: pictures and the like of docs, and the manifests of deploy."""
+    if file.parts[0] == "docs":
+        return Path(*file.parts[1:])
+    return file if file.parts[0] == "deploy" and (ROOT / file).is_file() else None
+
+
 def link(match, source, places, repository):
     is_image, text, target = match.groups()
     if target is None or re.match(r"[a-z]+:|#", target):
@@ -44,8 +51,7 @@ def link(match, source, places, repository):
     if not (ROOT / file).exists():
         sys.exit(f"{source}: broken link to {target}")
     anchor = f"#{anchor}" if anchor else ""
-    # Other files of docs, such as pictures, are copied to the same place in the site.
-    in_site = places.get(file) or (Path(*file.parts[1:]) if file.parts[0] == "docs" else None)
+    in_site = places.get(file) or copied(file)
     if in_site:
         return f"{is_image}[{text}]({os.path.relpath(in_site, places[source].parent)}{anchor})"
     return f"[{text}]({repository}/blob/main/{file}{anchor})" if repository else text

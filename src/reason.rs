@@ -283,9 +283,11 @@ rows! {
         sender: "Retry, and send the request without pauses.",
     }).ends(Ending::Failed);
     DuplicateRequest = &row("duplicate_request", 409, ReasonTexts {
-        cause: "a request with this replay id or idempotency key has been delivered",
-        operator: "Nothing. For a sender that reports 409 as a failure, set `on_duplicate: acknowledge`.",
-        sender: "Do not retry: the event has been delivered.",
+        cause: "a request with this replay id or idempotency key has been delivered: the same event, or another one \
+                with the same id",
+        operator: "Find the earlier request of this `sender` in the log. If it was another event, this one is lost: \
+                see the [runbook](../operate/runbook.md#409-conflict-duplicate_request-duplicate_in_flight-replay_id_reused).",
+        sender: "Do not retry the event: it has been delivered. Send another event with a token or id of its own.",
     });
     ReplayIdReused = &row("replay_id_reused", 409, ReasonTexts {
         cause: "the [replay id](../concepts/replay-and-idempotency.md#replay-ids) was used before by another request: \
