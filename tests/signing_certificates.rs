@@ -224,6 +224,28 @@ async fn a_failed_fetch_is_not_repeated_and_delays_no_other_client() {
     assert_eq!(sns.host.fetches(), 6);
 }
 
+/// Successful fetches count as well: a host may answer any URL with its certificate.
+#[tokio::test]
+async fn a_network_uses_up_its_own_fetches_alone_and_a_known_url_needs_none() {
+    let sns = Sns::new().await;
+    let genuine = || file(&sns.key, "sns.amazonaws.com");
+    let invented = |number: usize| sns.message(json!({"SigningCertURL": url(number)}));
+    sns.host.answers(genuine());
+    for number in 0..12 {
+        let status = sns.send_from(&format!("2001:db8:0:{number:x}::1"), &invented(number)).await.status;
+        assert_eq!(status, if number < 8 { 200 } else { 503 }, "{number}");
+    }
+    assert_eq!(sns.host.fetches(), 8);
+    sns.host.answers(with_head("200 OK", "<html>"));
+    let page = sns.send_from("192.0.2.1", &invented(20)).await;
+    assert_eq!(page.problem(), (503, "signing_certificate_unavailable".into()));
+    sns.host.answers(genuine());
+    sns.gateway.clock.forward(24 * 3600 + 1);
+    let message = json!({"SigningCertURL": url(1), "Timestamp": "2026-11-25T00:00:00.000Z"});
+    assert_eq!(sns.send_from("2001:db8:0:20::1", &sns.message(message)).await.status, 200);
+    assert_eq!(sns.host.fetches(), 10);
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_another_s_certificate_is_not_used() {
     let sns = Sns::new().await;

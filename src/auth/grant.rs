@@ -152,10 +152,12 @@ pub struct ReplayId {
 
 impl ReplayId {
     /// The ids to record, each with its kind and its end. The string to sign comes first: a copy with a moved border must
-    /// not use up an id that another event may have. It is kept while the signature is valid.
+    /// not use up an id that another event may have. It is kept as long as the id: a copy whose time comes from another part
+    /// of the text is valid for longer than the request.
     pub fn recorded(&self, longest: Option<UnixTime>) -> impl Iterator<Item = (&'static str, &[u8], Option<UnixTime>)> {
-        let text = self.text.iter().map(move |text| ("hash", text.as_slice(), self.until.or(longest)));
-        text.chain([(self.kind, self.id.as_slice(), self.until.max(longest))])
+        let until = self.until.max(longest);
+        let text = self.text.iter().map(move |text| ("hash", text.as_slice(), until));
+        text.chain([(self.kind, self.id.as_slice(), until)])
     }
 }
 

@@ -222,7 +222,10 @@ impl SignaturePolicy {
     ) -> Result<Vec<Grant>, VerifyError> {
         let key_id = self.key_id.as_ref().map(|component| component.text(request, value)).transpose();
         let key_id = key_id.map_err(without_key_id)?;
-        let parts = (&*self.signed_payload, self.time.as_ref().map(|time| &time.source));
+        let parts = (
+            &*self.signed_payload,
+            self.time.as_ref().filter(|time| time.unit.has_fixed_length()).map(|time| &time.source),
+        );
         let mut grants = Vec::new();
         for url in self.urls(request) {
             let mut built = None;

@@ -130,6 +130,11 @@ impl SigningCertificates {
         fetched.iter().find(|certificate| certificate.url == url && certificate.is_usable(now)).map(Arc::clone)
     }
 
+    /// Whether the certificate of this URL was fetched before.
+    pub fn knows(&self, url: &str) -> bool {
+        self.fetched.load().iter().any(|certificate| certificate.url == url)
+    }
+
     /// The number of certificates, and the last time at which one was fetched.
     pub fn held(&self) -> (usize, Option<UnixTime>) {
         let fetched = self.fetched.load();

@@ -124,6 +124,11 @@ impl TimestampUnit {
         }
     }
 
+    /// Whether every text of a time has the same length, leaving out times that are not now.
+    pub(super) const fn has_fixed_length(self) -> bool {
+        matches!(self, Self::Seconds | Self::Milliseconds | Self::Microseconds)
+    }
+
     /// Formats a time, given in Unix seconds, in this unit.
     pub fn write(self, seconds: u64) -> String {
         match self {

@@ -4,7 +4,7 @@
 //! of a URL at a time and none within the cooldown of a failed one, and few for each client and each source: a client
 //! that invents URLs cannot have the gateway flood the provider, and uses up its own share first.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::connect::HttpClient;
 use super::fetch::{FetchError, MAX_WAIT, fetch_once};
 use crate::auth::keys::JwksAccess;
-use crate::auth::signing_certificate::SigningCertificates;
+use crate::auth::signing_certificate::{CertificateError, SigningCertificates};
 use crate::clock::{Clock, UnixTime};
 use crate::metrics::{Metrics, OperationResult};
 use crate::{telemetry, tls};
@@ -26,11 +26,14 @@ const COOLDOWN: Duration = Duration::from_secs(30);
 /// Maximum size of a file in bytes; a certificate has 2 KiB, and its chain a few more.
 const MAX_SIZE: usize = 64 * 1024;
 
-/// Fetches for the requests of one client within a cooldown, those that succeed left out.
+/// Fetches for the requests of one client within a cooldown.
 const MAX_OF_CLIENT: usize = 2;
 
-/// Fetches of one source within a cooldown, those that succeed left out.
-const MAX_OF_SOURCE: usize = 32;
+/// Fetches for the requests of one network (/24, /48) within a cooldown.
+const MAX_OF_NETWORK: usize = 8;
+
+/// Fetches of one source within a cooldown. The URL of a certificate that was fetched before needs none of them.
+const MAX_OF_SOURCE: usize = 256;
 
 /// Result of a request for a certificate.
 #[derive(Clone, Debug)]
@@ -52,15 +55,37 @@ pub struct SigningCertificateFetches {
     runtime: Handle,
 }
 
-/// The fetches that have not ended, or failed within the cooldown.
+/// The fetches that have not ended, or ended within the cooldown.
 #[derive(Default)]
 struct CertificateAttempts(Vec<CertificateAttempt>);
 
 struct CertificateAttempt {
     certificates: Arc<SigningCertificates>,
     url: String,
-    client: IpAddr,
+    client: ClientNetworks,
     result: watch::Receiver<Option<EndedFetch>>,
+}
+
+/// The networks by which the fetches for a client are counted: of IPv6 that of 64 bits, which one client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ClientNetworks {
+    client: IpAddr,
+    network: IpAddr,
+}
+
+impl From<IpAddr> for ClientNetworks {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let network = Ipv4Addr::from_bits(address.to_bits() & !0xff);
+                Self { client: address.into(), network: network.into() }
+            }
+            IpAddr::V6(address) => {
+                let first = |bits: u32| Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> bits)).into();
+                Self { client: first(64), network: first(48) }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +139,7 @@ impl SigningCertificateFetches {
         url: &str,
         client: IpAddr,
     ) -> CertificateFetch {
-        let Some(mut result) = self.attempt(certificates, url, prefix(client)) else {
+        let Some(mut result) = self.attempt(certificates, url, client.into()) else {
             return CertificateFetch::Unavailable("too many fetches of certificates".to_owned());
         };
         let ended = result.wait_for(Option::is_some);
@@ -131,12 +156,13 @@ impl SigningCertificateFetches {
         self: &Arc<Self>,
         certificates: &Arc<SigningCertificates>,
         url: &str,
-        client: IpAddr,
+        client: ClientNetworks,
     ) -> Option<watch::Receiver<Option<EndedFetch>>> {
         let mut attempts = self.attempted.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.0.retain(CertificateAttempt::counts);
         let ours = |attempt: &&CertificateAttempt| Arc::ptr_eq(&attempt.certificates, certificates);
-        if let Some(same) = attempts.0.iter().filter(ours).find(|attempt| attempt.url == url) {
+        let same = attempts.0.iter().filter(ours).find(|attempt| attempt.url == url && !attempt.succeeded());
+        if let Some(same) = same {
             return Some(same.result.clone());
         }
         // Another request's fetch has ended since this one was decided.
@@ -144,8 +170,7 @@ impl SigningCertificateFetches {
             let ended = EndedFetch { at: Instant::now(), fetch: CertificateFetch::Fetched };
             return Some(watch::channel(Some(ended)).1);
         }
-        let of_client = attempts.0.iter().filter(|attempt| attempt.client == client).count();
-        if of_client >= MAX_OF_CLIENT || attempts.0.iter().filter(ours).count() >= MAX_OF_SOURCE {
+        if !certificates.knows(url) && attempts.is_full(certificates, client) {
             return None;
         }
         let (sender, result) = watch::channel(None);
@@ -190,22 +215,37 @@ impl SigningCertificateFetches {
             }
             Err(error) => {
                 count(OperationResult::Error);
+                let is_malformed = error == CertificateError::Malformed;
                 let error = telemetry::chain(&error);
                 tracing::warn!(issuer, url, error, "the signing certificate cannot be used");
-                CertificateFetch::NotAllowed(error)
+                // Another file, such as the error page of a proxy, says nothing about the certificate.
+                if is_malformed { CertificateFetch::Unavailable(error) } else { CertificateFetch::NotAllowed(error) }
             }
         }
     }
 }
 
+impl CertificateAttempts {
+    /// Whether this client, its network or the source has no fetch left.
+    fn is_full(&self, certificates: &Arc<SigningCertificates>, client: ClientNetworks) -> bool {
+        let count = |of: &dyn Fn(&CertificateAttempt) -> bool| self.0.iter().filter(|attempt| of(attempt)).count();
+        count(&|attempt| attempt.client.client == client.client) >= MAX_OF_CLIENT
+            || count(&|attempt| attempt.client.network == client.network) >= MAX_OF_NETWORK
+            || count(&|attempt| Arc::ptr_eq(&attempt.certificates, certificates)) >= MAX_OF_SOURCE
+    }
+}
+
 impl CertificateAttempt {
-    /// Whether the fetch has not ended, or failed within the cooldown.
+    /// Whether the fetch has not ended, or ended within the cooldown.
     fn counts(&self) -> bool {
         match &*self.result.borrow() {
             None => self.result.has_changed().is_ok(),
-            Some(EndedFetch { fetch: CertificateFetch::Fetched, .. }) => false,
             Some(EndedFetch { at, .. }) => at.elapsed() < COOLDOWN,
         }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(&*self.result.borrow(), Some(EndedFetch { fetch: CertificateFetch::Fetched, .. }))
     }
 }
 
@@ -215,12 +255,4 @@ fn client(certificates: &SigningCertificates) -> Result<HttpClient, FetchError> 
     let config = tls::client_config(source.ca.as_deref()).map_err(|error| FetchError::Ca(Arc::new(error)))?;
     let access = JwksAccess { proxy: source.proxy.clone(), ..JwksAccess::default() };
     HttpClient::new(config, &access).ok_or(FetchError::Address)
-}
-
-/// The address by which fetches of a client are counted: of IPv6 the network of 64 bits, which one client has.
-fn prefix(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
 }

@@ -64,6 +64,13 @@ fn moved() -> Vec<Moved> {
             copy: (fields(&[("x-id", "ev1.a")]), "b".into()),
         },
         Moved {
+            auth: own(&["json.lines:Id,Message?"], "").into(),
+            id: json!({ "json": "/Id" }),
+            text: "Id\n5\nMessage\ntest\n".into(),
+            request: (Vec::new(), r#"{"Id":"5\nMessage\ntest"}"#.into()),
+            copy: (Vec::new(), r#"{"Id":"5","Message":"test"}"#.into()),
+        },
+        Moved {
             auth: timed.into(),
             id: id("X-Id"),
             text: format!("{now}.ev1.a.b"),
@@ -147,6 +154,22 @@ async fn a_copy_with_a_moved_border_is_rejected() {
     }
 }
 
+/// A fraction of a second has no fixed length.
+#[tokio::test]
+async fn a_copy_with_digits_of_its_time_in_its_id_is_a_duplicate() {
+    let upstream = Upstream::echo().await;
+    let signature = Signature::hmac("X-Signature", &["header:X-Time", "header:X-Id"]).join("");
+    let signature = signature.timestamp(Timestamp::in_header("X-Time").unit("utc"));
+    let replay = ReplayProtection::for_at_least("1h").id(json!({ "header": "X-Id" })).on_duplicate("acknowledge");
+    let gateway = setup(&upstream, signature, replay).start();
+    let mac = hmac(SECRET, "2026-11-24T00:00:00.123456abc");
+    for (time, id) in [("123", "456abc"), ("1234", "56abc"), ("123456", "abc"), ("12", "3456abc")] {
+        let time = format!("2026-11-24T00:00:00.{time}");
+        assert_eq!(post(&gateway, &[("x-time", &*time), ("x-id", id), ("x-signature", &*mac)], "a").await.status, 200);
+    }
+    assert_eq!(upstream.seen().len(), 1);
+}
+
 /// A Standard Webhooks id may end in a dot and a time. The id of the copy is that of another event, which must still pass.
 #[tokio::test]
 async fn a_moved_time_uses_up_no_other_id() {
@@ -169,7 +192,13 @@ async fn a_moved_time_uses_up_no_other_id() {
     assert_eq!(send(&id, NOW, "{}", &signed).await.0, 200);
     assert_eq!(send("evt", later, &rest, &signed).await, (409, "replay_id_reused".to_owned()));
     assert_eq!(send("evt", NOW, "{}", &format!("evt.{NOW}.{{}}")).await.0, 200);
-    assert_eq!(upstream.seen().len(), 2);
+    // The time of another copy is from the body: it is valid when the request has expired.
+    let (late, body) = (NOW + 1000, format!("a.{}.b", NOW + 1000));
+    let signed = format!("late.{NOW}.{body}");
+    assert_eq!(send("late", NOW, &body, &signed).await.0, 200);
+    gateway.clock.forward(1000);
+    assert_eq!(send(&format!("late.{NOW}.a"), late, "b", &signed).await, (409, "replay_id_reused".to_owned()));
+    assert_eq!(upstream.seen().len(), 3);
 }
 
 fn named(name: &str, sender: Option<&str>) -> Value {

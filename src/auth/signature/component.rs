@@ -8,7 +8,7 @@ use http::HeaderName;
 use super::json_lines::{JsonLines, text_of};
 use super::parse::Value;
 use crate::auth::encoding::{Encoding, crc32};
-use crate::auth::locator::Locator;
+use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::rejection::VerifyError;
 use crate::auth::request::RequestView;
 use crate::auth::secret::Secret;
@@ -242,7 +242,10 @@ impl Component {
             Self::Located(locator, presence) => {
                 let found = locator.find(request)?;
                 let present = found.is_some();
-                match found.and_then(text_of).or_else(|| presence.empty()) {
+                let is_null = |found: &LocatedValue<'_>| matches!(found, LocatedValue::Json(json) if json.is_null());
+                // An array, an object or a fraction is not absent: an attacker could add it.
+                let text = if found.as_ref().is_none_or(is_null) { presence.empty() } else { found.and_then(text_of) };
+                match text {
                     Some(text) => Ok(text),
                     None if present => Err(Reason::InvalidSignature.into()),
                     None if locator.is_unreadable(request)? => Err(Reason::MalformedBody.into()),
@@ -275,6 +278,11 @@ impl Component {
 
     pub(super) fn is_whole_body(&self) -> bool {
         matches!(self, Self::Body | Self::BodyHash(_) | Self::FormSorted)
+    }
+
+    /// Whether it joins several values, so that bytes can be moved from one to the next.
+    pub(super) const fn has_inner_borders(&self) -> bool {
+        matches!(self, Self::ListedHeaders(_) | Self::ListedBy(..) | Self::JsonLines(_))
     }
 
     /// Whether all of its values have one length.

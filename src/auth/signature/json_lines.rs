@@ -38,8 +38,10 @@ impl JsonLines {
                 None if *is_optional => {}
                 None => return Err(Reason::MissingSignedComponent.into()),
                 Some(value) => {
-                    let value = text_of(value).filter(|value| index == 0 || !value.contains(['\n', '\r']));
-                    text.extend([name, "\n", &*value.ok_or(Reason::InvalidSignature)?, "\n"]);
+                    // A number has the text of a string, and an application would take it for another value.
+                    let value = if let LocatedValue::Json(json) = &value { json.as_str() } else { None };
+                    let value = value.filter(|value| index == 0 || !value.contains(['\n', '\r']));
+                    text.extend([name, "\n", value.ok_or(Reason::InvalidSignature)?, "\n"]);
                 }
             }
         }

@@ -19,7 +19,7 @@ pub enum SignatureReplayId {
 
 impl SignatureReplayId {
     /// The replay id of a request with a valid signature over `text`, which is made of these components; the caller sets
-    /// its times.
+    /// its times. `time` is the component of the checked time, if that has one length.
     pub(super) fn of(
         &self,
         request: &RequestView<'_>,
@@ -41,5 +41,6 @@ impl SignatureReplayId {
 /// Whether a string to sign can be split in another way, because more than one of its components may have any length: an
 /// attacker could move bytes from one to the next, and from or into the replay id.
 fn has_movable_borders(components: &[Component], time: Option<&Component>) -> bool {
-    components.iter().filter(|component| !component.has_fixed_length() && Some(*component) != time).count() > 1
+    components.iter().any(Component::has_inner_borders)
+        || components.iter().filter(|component| !component.has_fixed_length() && Some(*component) != time).count() > 1
 }

@@ -236,6 +236,10 @@ impl Compiler<'_> {
             let problem = "is not signed: an attacker who replays the request could change it; remove it";
             self.problems.add(file.id.at, problem);
         }
+        if matches!(**component, Component::Located(_, Presence::Optional)) {
+            let problem = "may be absent, and all events without it would have one id; write it without `?`";
+            self.problems.add(file.id.at, problem);
+        }
         Some((**component).clone())
     }
 
