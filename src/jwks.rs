@@ -7,6 +7,7 @@
 
 mod cache;
 mod certificates;
+mod confirmations;
 mod connect;
 mod discovery;
 mod fetch;
@@ -26,6 +27,7 @@ use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
 use cache::CacheError;
 pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
+pub use confirmations::SubscriptionConfirmations;
 use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
@@ -36,6 +38,8 @@ pub struct Jwks {
     sources: RwLock<Vec<Arc<IssuerSource>>>,
     /// Certificates that requests name by their URLs.
     pub certificates: Arc<SigningCertificateFetches>,
+    /// Subscriptions that verified messages have confirmed.
+    pub confirmations: SubscriptionConfirmations,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     runtime: Handle,
@@ -104,7 +108,15 @@ impl Jwks {
     /// Creates an empty list of key sets, whose tasks run on `runtime`.
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
         let certificates = SigningCertificateFetches::new(Arc::clone(&clock), Arc::clone(&metrics), runtime.clone());
-        Self { sources: RwLock::default(), certificates: Arc::new(certificates), clock, metrics, runtime }
+        let confirmations = SubscriptionConfirmations::new(Arc::clone(&metrics), runtime.clone());
+        Self {
+            sources: RwLock::default(),
+            certificates: Arc::new(certificates),
+            confirmations,
+            clock,
+            metrics,
+            runtime,
+        }
     }
 
     /// Replaces the list of sets: starts the tasks of new sets, and stops those of sets that are not in `wanted`.

@@ -370,6 +370,13 @@ rows! {
                    [Signing certificates](../concepts/signing-certificates.md).",
         sender: "Retry after `Retry-After`.",
     });
+    SubscriptionNotConfirmed = &row("subscription_not_confirmed", 503, ReasonTexts {
+        cause: "a verified message asks to confirm a subscription, and its URL could not be fetched, or too many were \
+                fetched",
+        operator: "Check that hookgate reaches the provider's host by https; `detail` of the log has the error. See \
+                   [Signing certificates](../concepts/signing-certificates.md#confirming-subscriptions).",
+        sender: "Retry after `Retry-After`.",
+    }).ends(Ending::Undecided);
     BufferFull = &row("buffer_full", 503, ReasonTexts {
         cause: "buffered bodies have reached `max_buffered_bytes`, or those of one address a quarter of it, and no \
                 other client had to [give way](../concepts/limits.md#who-gives-way), or this one had to",

@@ -1,6 +1,8 @@
 //! Certificates that requests name by their URLs: fetched from the provider's host alone, rarely, and for requests that
 //! meet every rule that needs no signature.
 
+mod confirmations;
+
 use std::net::SocketAddr;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -65,15 +67,21 @@ fn url(number: usize) -> String {
 
 impl Sns {
     async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// The same, with these keys of `auth`.
+    async fn with(more: Value) -> Self {
         let upstream = Upstream::echo().await;
         let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let (ca, leaf, private) = certificate(&[HOST]);
         let host = KeyServer::start_tls(&leaf, &private, file(&key, "sns.amazonaws.com")).await;
         let (address, proxied) = proxy(host.address).await;
-        let auth = json!({
+        let mut auth = json!({
             "preset": "aws-sns", "parameters": {"region": "eu-central-1", "topic_arns": [TOPIC, "arn:other"]},
             "certificate": {"ca": "provider-ca.crt", "proxy": format!("http://{address}")},
         });
+        auth.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let setup = Setup::new(upstream.address).auth(auth).file("provider-ca.crt", &ca);
         let setup = setup.route(|route| route.replay_protection("disabled"));
         let gateway = setup.top(|top| top.trusted_proxies(["127.0.0.1"])).start();
@@ -88,8 +96,9 @@ impl Sns {
             "SigningCertURL": url(1),
         });
         message.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let names = ["Message", "MessageId", "Timestamp", "TopicArn", "Type"];
-        let text: String = names.iter().map(|name| format!("{name}\n{}\n", message[name].as_str().unwrap())).collect();
+        let names = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
+        let signed = names.iter().filter_map(|name| Some((name, message.get(name)?.as_str()?)));
+        let text: String = signed.map(|(name, value)| format!("{name}\n{value}\n")).collect();
         let mut signature = vec![0; 256];
         self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
         message["Signature"] = STANDARD.encode(signature).into();

@@ -56,8 +56,9 @@ const TOKEN_CACHE: u64 = 24 * MIB;
 /// The keys of an issuer, and a key set of 512 KiB while it is fetched and parsed.
 const KEY_SET: u64 = 4 * MIB;
 
-/// The certificates of one source, and 256 files of 64 KiB with their connections while they are fetched.
-const CERTIFICATES: u64 = 34 * MIB;
+/// The certificates of one source, and 256 files of 64 KiB with their connections while they are fetched; the 256 URLs of
+/// confirmed subscriptions, and 32 responses of 16 KiB.
+const CERTIFICATES: u64 = 36 * MIB;
 
 /// An entry of the store.
 const STORE_ENTRY: u64 = 80;

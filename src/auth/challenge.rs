@@ -6,15 +6,19 @@
 //! page. A value that is signed cannot be a body that the provider would sign: otherwise X's CRC (challenge-response
 //! check) would be a signing oracle.
 
+mod confirmation;
+mod lookup;
+
 use std::borrow::Cow;
 
+pub use confirmation::{Confirmation, ConfirmationRule, QueryValue};
 use http::{HeaderName, Method};
+use lookup::{all_hold, find};
 use serde_json::Value;
 
 use super::claims::ClaimRule;
 use super::encoding::Encoding;
-use super::json_text::JsonText;
-use super::locator::{LocatedValue, Locator};
+use super::locator::Locator;
 use super::rejection::VerifyError;
 use super::request::RequestView;
 use super::secret::{Hash, SecretKey, SignatureAlgorithm, equal_to};
@@ -46,6 +50,8 @@ pub struct ChallengeRule {
     pub answer_headers: Vec<(HeaderName, String)>,
     /// The secret for the MAC of the challenge value, if the response contains one.
     pub secret: Option<SecretKey>,
+    /// The URL that is fetched before the response, if there is one.
+    pub confirmation: Option<Box<ConfirmationRule>>,
 }
 
 /// The required value of a query parameter.
@@ -67,7 +73,7 @@ pub enum ResponseTemplate {
 }
 
 /// The response to an endpoint verification challenge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ChallengeResponse {
     /// `text/plain` or `application/json`.
     pub content_type: &'static str,
@@ -75,6 +81,8 @@ pub struct ChallengeResponse {
     pub body: String,
     /// The additional response headers.
     pub headers: Vec<(HeaderName, String)>,
+    /// The URL to fetch first. Boxed, since hardly any challenge has one.
+    pub confirmation: Option<Box<Confirmation>>,
 }
 
 impl ChallengeRule {
@@ -87,12 +95,8 @@ impl ChallengeRule {
         if request.head.method != self.method || !self.head_fits(request) {
             return Ok(None);
         }
-        if !self.json.is_empty() {
-            let Some(body) = event(request)? else { return Ok(None) };
-            // A body that programs read differently is no challenge.
-            if !self.json.iter().all(|rule| rule.holds_in(body) == Ok(true)) {
-                return Ok(None);
-            }
+        if !self.json.is_empty() && !all_hold(&self.json, request)? {
+            return Ok(None);
         }
         let challenge = match &self.challenge {
             None => String::new(),
@@ -101,7 +105,14 @@ impl ChallengeRule {
                 None => return Ok(None),
             },
         };
-        Ok(Some(self.fill(&challenge)))
+        let confirmation = match &self.confirmation {
+            None => None,
+            Some(rule) => match rule.find(request)? {
+                Some(confirmation) => Some(Box::new(confirmation)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(ChallengeResponse { confirmation, ..self.fill(&challenge) }))
     }
 
     fn head_fits(&self, request: &RequestView<'_>) -> bool {
@@ -136,7 +147,7 @@ impl ChallengeRule {
             ResponseTemplate::Json(value) => ("application/json", filled(value, &fill).to_string()),
         };
         let headers = self.answer_headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-        ChallengeResponse { content_type, body, headers }
+        ChallengeResponse { content_type, body, headers, confirmation: None }
     }
 }
 
@@ -147,20 +158,6 @@ fn filled(value: &Value, fill: &impl Fn(&str) -> String) -> Value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), filled(value, fill))).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
-}
-
-/// A body that is an object, or an array of one event, as Azure sends it.
-fn event<'r>(request: &RequestView<'r>) -> Result<Option<JsonText<'r>>, VerifyError> {
-    Ok(request.any_json()?.filter(|text| text.is_object() || text.items().count() == 1))
-}
-
-fn find(place: &Locator, request: &RequestView<'_>) -> Result<Option<String>, VerifyError> {
-    if let Locator::Json(pointer) = place {
-        let found = event(request)?.and_then(|body| pointer.find_in_text(body).ok()?);
-        let value = found.and_then(|text| text.value().ok());
-        return Ok(value.and_then(|value| value.as_str().map(str::to_owned)));
-    }
-    Ok(place.find(request)?.and_then(LocatedValue::into_text).map(Cow::into_owned))
 }
 
 impl ExpectedValue {
@@ -201,6 +198,7 @@ mod tests {
             answer: ResponseTemplate::Text("$challenge".into()),
             answer_headers: Vec::new(),
             secret: None,
+            confirmation: None,
         }
     }
 

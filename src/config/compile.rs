@@ -4,6 +4,7 @@
 //! requests than the file allows.
 
 mod auth;
+mod challenge;
 mod compiler;
 mod filter;
 mod forward;

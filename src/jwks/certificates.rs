@@ -21,7 +21,7 @@ use crate::metrics::{Metrics, OperationResult};
 use crate::{telemetry, tls};
 
 /// Time after a failed fetch within which its URL is not fetched again.
-const COOLDOWN: Duration = Duration::from_secs(30);
+pub(super) const COOLDOWN: Duration = Duration::from_secs(30);
 
 /// Maximum size of a file in bytes; a certificate has 2 KiB, and its chain a few more.
 const MAX_SIZE: usize = 64 * 1024;
@@ -250,7 +250,7 @@ impl CertificateAttempt {
 }
 
 /// The client for the hosts of one source.
-fn client(certificates: &SigningCertificates) -> Result<HttpClient, FetchError> {
+pub(super) fn client(certificates: &SigningCertificates) -> Result<HttpClient, FetchError> {
     let source = &certificates.source;
     let config = tls::client_config(source.ca.as_deref()).map_err(|error| FetchError::Ca(Arc::new(error)))?;
     let access = JwksAccess { proxy: source.proxy.clone(), ..JwksAccess::default() };

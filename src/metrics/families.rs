@@ -212,9 +212,9 @@ metrics! {
 
     certificate_fetches(issuer: &str, result: OperationResult) -> IntCounter,
         "hookgate_signing_certificate_fetches_total",
-        "Fetches of signing certificates by result.",
-        "fetches of certificates that requests name by their URLs; `issuer` is the preset, or `signature`. Any client can \
-         cause an `error`, by the URL of a file that is absent";
+        "Fetches of signing certificates, and of URLs that confirm subscriptions, by result.",
+        "fetches of certificates that requests name by their URLs, and of URLs that confirm subscriptions; `issuer` is the \
+         preset, or `signature`. Any client can cause an `error`, by the URL of a file that is absent";
 
     config_reloads(result: Reloaded) -> IntCounter,
         "hookgate_config_reloads_total",

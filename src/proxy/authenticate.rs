@@ -14,7 +14,7 @@ use super::capture;
 use super::record::RequestRecord;
 use super::request_body::RequestBody;
 use super::request_context::RequestContext;
-use crate::auth::challenge::ChallengeResponse;
+use crate::auth::challenge::{ChallengeResponse, Confirmation};
 use crate::auth::{self, Grant, MissingKey, Permit, Policy, Reason, Rejection, RequestView, VerifyError};
 use crate::failure::{Failure, is_rejection};
 use crate::jwks::{CertificateFetch, Refetch};
@@ -23,7 +23,6 @@ use crate::services::Services;
 use crate::store::StoreClient;
 
 /// Outcome of a request that is not rejected.
-#[expect(clippy::large_enum_variant, reason = "almost every request has a grant, and a box would be an allocation")]
 pub(super) enum Authenticated {
     /// The request may be forwarded.
     Permitted(Permit),
@@ -92,6 +91,9 @@ async fn evaluate(
         Ok(Authenticated::Challenge(stage, challenge)) => {
             let address = context.connection.address.ip();
             services.challenges.admit(&route.name, stage, address, now).map_err(Failure::RateLimited)?;
+            if let Some(confirmation) = &challenge.confirmation {
+                Box::pin(confirm(services, confirmation)).await?;
+            }
             Ok(Authenticated::Challenge(stage, challenge))
         }
         Ok(permitted) => Ok(permitted),
@@ -188,6 +190,17 @@ async fn fetch_key(
             }
         }
     }
+}
+
+/// Confirms the subscription of a verified message.
+///
+/// # Errors
+/// `subscription_not_confirmed`, with 503, so that the sender retries.
+async fn confirm(services: &Services, confirmation: &Confirmation) -> Result<(), Failure> {
+    services.jwks.confirmations.confirm(confirmation).await.map_err(|cause| {
+        let reason = Rejection::from(Reason::SubscriptionNotConfirmed);
+        Failure::Rejected(Rejection { proven: true, detail: Some(Cow::Owned(cause)), ..reason })
+    })
 }
 
 /// Decides a request again that was granted: whether its tunnel may stay open. Keys are not fetched for it.

@@ -113,6 +113,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("suppressed", "Number of lines that were not written."),
     ("tenants", "Number of tenants with a secret."),
     ("timeout_s", "`drain.timeout`, in seconds."),
+    ("topic", "The topic of the subscription, such as its ARN."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),
     ("version", "Version of hookgate; of a reload, `configuration` of `/status`."),

@@ -59,3 +59,22 @@ fn explain_names_the_url_that_is_not_allowed() {
     assert_eq!((code, &findings["reason"]), (2, &"signing_certificate_not_allowed".into()), "{findings:#}");
     assert!(findings.to_string().contains("compare the region"), "{findings:#}");
 }
+
+/// The token would let a reader of the output confirm the subscription.
+#[test]
+fn explain_says_what_it_would_fetch_to_confirm_a_subscription() {
+    let (folder, message, now) = published("aws-sns-sdk-subscription");
+    write(&folder, "request.http", message);
+    assert_eq!(with_file(&folder, "provider.pem", &now)["verdict"], "forwarded");
+    let topic = "arn:aws:sns:us-west-2:131990247566:dongie-standard-topic";
+    let parameters = serde_json::json!({"region": "us-west-2", "topic_arns": topic});
+    let auth = serde_json::json!({"preset": "aws-sns-v1", "parameters": parameters, "challenge": true});
+    edit(&folder, |route| route.auth(auth));
+    let findings = with_file(&folder, "provider.pem", &now);
+    assert_eq!(findings["verdict"], "challenge_answered", "{findings:#}");
+    let checks = findings["checks"].as_array().unwrap();
+    let note = checks.iter().find(|note| note["check"] == "challenge").unwrap()["found"].as_str().unwrap();
+    let said = format!("after a GET of https://sns.us-west-2.amazonaws.com/ that confirms the subscription to {topic}");
+    assert!(note.contains(&said) && note.ends_with("explain fetches nothing"), "{note}");
+    assert!(!note.contains("2336412f"), "{note}");
+}

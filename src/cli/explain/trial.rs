@@ -73,6 +73,13 @@ impl Trial<'_> {
 
     pub(super) fn answer(&self, stage: ChallengeStage) -> Option<Note> {
         let answer = self.route.challenge_response(&self.view(), stage).ok()??;
-        Some(Note { check: "challenge", found: format!("answered by the gateway with {} bytes", answer.body.len()) })
+        let mut found = format!("answered by the gateway with {} bytes", answer.body.len());
+        if let Some(confirmation) = answer.confirmation {
+            // The query has a secret token.
+            let (url, topic) = (confirmation.url.split('?').next().unwrap_or_default(), confirmation.topic);
+            found.push_str(&format!(", after a GET of {url} that confirms the subscription to {topic}"));
+            found.push_str("; explain fetches nothing");
+        }
+        Some(Note { check: "challenge", found })
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -12,17 +11,12 @@ use super::jwt::Origin;
 use super::secrets::{DERIVED_OF_TENANTS, KeyMaterial, OF_TOKEN, TOKENS_OF_TENANTS, WrittenKeys, derived};
 use super::signature::{Written, algorithm_of};
 use crate::auth::Policy;
-use crate::auth::challenge::{ChallengeRule, ExpectedValue, ResponseTemplate};
-use crate::auth::claims::{ClaimRule, ClaimTest, Pointer};
 use crate::auth::detached::{DetachedPolicy, Payload};
 use crate::auth::issuer::{Issuer, IssuerClaim};
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
-use crate::auth::locator::Locator;
-use crate::auth::secret::{Secret, SecretKey};
+use crate::auth::secret::Secret;
 use crate::auth::tenants::{Secrets, TenantSecrets};
-use crate::config::file::preset::{
-    ChallengeSwitch, ChallengeYaml, DetachedYaml, ErrorFormatYaml, EvidenceKind, PresetYaml, X5cYaml,
-};
+use crate::config::file::preset::{DetachedYaml, ErrorFormatYaml, EvidenceKind, PresetYaml, X5cYaml};
 use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location, Report, nearest};
@@ -33,10 +27,10 @@ type PresetKey<'f> = (&'f SecretYaml, Location, Option<Secret>);
 
 /// The keys of a preset.
 #[derive(Default)]
-struct PresetKeys<'f> {
+pub(super) struct PresetKeys<'f> {
     listed: Vec<PresetKey<'f>>,
     /// The secrets of tenants instead.
-    tenants: Option<Arc<TenantSecrets>>,
+    pub(super) tenants: Option<Arc<TenantSecrets>>,
 }
 
 impl Compiler<'_> {
@@ -61,7 +55,7 @@ impl Compiler<'_> {
         }
         let keys = self.preset_keys(&preset, file, scope);
         let mut policy = self.preset_policy(name, &preset, file, keys.as_ref())?;
-        let challenges = self.challenges(&preset, file, &keys.unwrap_or_default());
+        let challenges = self.challenges(&preset, file, &keys.unwrap_or_default(), &policy);
         // A MAC over a challenge must not be valid for a body: bodies must be JSON objects then, which challenges are
         // not.
         if let (true, Policy::Signature(signature)) = (challenges.iter().any(|one| one.secret.is_some()), &mut policy) {
@@ -311,38 +305,6 @@ impl Compiler<'_> {
         let root = PinnedRoot::new(der, extensions.leaf.clone(), extensions.intermediate.clone());
         Some(Keys::Chain(Arc::new(self.check(at, root)?)))
     }
-
-    fn challenges(&mut self, preset: &PresetYaml, file: &AuthScheme, keys: &PresetKeys<'_>) -> Vec<ChallengeRule> {
-        let at = file.challenge.at;
-        let token = match file.challenge.value() {
-            None | Some(ChallengeSwitch::Switch(false)) => return Vec::new(),
-            Some(ChallengeSwitch::Switch(true)) => None,
-            Some(ChallengeSwitch::Token(file)) => self.challenge_token(&file.token),
-        };
-        let known = &preset.challenge;
-        if known.is_empty() {
-            self.problems.add(at, "this provider sends no endpoint verification challenge; remove it");
-        }
-        let asks_token = known.iter().any(ChallengeYaml::shows_token);
-        if asks_token && token.is_none() {
-            let expected = "expected { token: {env: NAME} }: the token that was entered in the provider's console";
-            self.problems.add(at, expected);
-        } else if !asks_token && token.is_some() {
-            self.problems.add(at, "this provider sends no token; set `challenge: true`");
-        }
-        if keys.tenants.is_some() && known.iter().any(signs) {
-            self.problems.add(at, "the response is signed with the secret, and each tenant has its own; remove it");
-        }
-        let signer = keys.secrets().first().map(|secret| secret.key.clone());
-        known.iter().filter_map(|one| challenge(one, token.as_ref(), signer.as_ref())).collect()
-    }
-
-    fn challenge_token(&mut self, field: &Field<SecretYaml>) -> Option<SecretKey> {
-        let file = self.required(field, "{env: NAME} or {file: path}")?;
-        self.unused_names(file, "has no effect on a challenge's token; remove it");
-        let secret = self.secret_as(file, SecretEncoding::Utf8, field.at)?;
-        self.check(field.at, SecretKey::from_secret(secret))
-    }
 }
 
 /// The key material that a preset needs, with a description for the operator.
@@ -360,15 +322,10 @@ const fn takes_jwks(preset: &PresetYaml) -> bool {
 }
 
 impl PresetKeys<'_> {
-    fn secrets(&self) -> Secrets {
+    pub(super) fn secrets(&self) -> Secrets {
         let listed = || self.listed.iter().filter_map(|(.., secret)| secret.clone()).collect();
         self.tenants.clone().map_or_else(listed, Secrets::from)
     }
-}
-
-/// Whether the response to a challenge contains a MAC.
-fn signs(file: &ChallengeYaml) -> bool {
-    format!("{:?}{:?}", file.response, file.response_headers).contains("$hmac")
 }
 
 /// Whether a parameter occurs in the URL of the key set and nowhere else.
@@ -378,39 +335,4 @@ fn only_in_jwks(preset: &PresetYaml, parameter: &str) -> bool {
     let url = issuer.and_then(|issuer| issuer.jwks.value()?.url.text());
     let elsewhere = format!("{:?}{:?}", preset.jwt, issuer.map(|issuer| &issuer.issuer));
     url.is_some_and(|url| url.contains(&name)) && !elsewhere.contains(&name)
-}
-
-/// Never `None` for a built-in preset: a test compiles each of them.
-fn challenge(file: &ChallengeYaml, token: Option<&SecretKey>, signer: Option<&SecretKey>) -> Option<ChallengeRule> {
-    let query = file.query.iter().map(|(name, value)| {
-        let expected =
-            if value == "$token" { ExpectedValue::Secret(token?.clone()) } else { ExpectedValue::Text(value.clone()) };
-        Some((name.clone(), expected))
-    });
-    let json = file.json.iter().map(|(pointer, value)| {
-        Some(ClaimRule { pointer: Pointer::parse(pointer)?, test: ClaimTest::Equals(value.clone()) })
-    });
-    let challenge = match &file.value_from {
-        None => None,
-        Some(place) => Some(place.split_once(':').and_then(|(key, text)| Locator::parse(key, text))?),
-    };
-    let answer = match (&file.literal, &file.response) {
-        (_, Some(response)) => ResponseTemplate::Json(response.clone()),
-        (text, None) => ResponseTemplate::Text(text.clone().unwrap_or_default()),
-    };
-    Some(ChallengeRule {
-        method: file.method.parse::<Method>().ok()?,
-        signed: file.signed.get(),
-        query: query.collect::<Option<_>>()?,
-        json: json.collect::<Option<_>>()?,
-        headers: fields(&file.headers)?,
-        challenge,
-        answer,
-        answer_headers: fields(&file.response_headers)?,
-        secret: if signs(file) { Some(signer?.clone()) } else { None },
-    })
-}
-
-fn fields(written: &BTreeMap<String, String>) -> Option<Vec<(HeaderName, String)>> {
-    written.iter().map(|(name, value)| Some((name.parse().ok()?, value.clone()))).collect()
 }

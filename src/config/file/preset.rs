@@ -176,8 +176,8 @@ pub struct ChallengeYaml {
     pub signed: Switch<false>,
     /// Query parameter → expected value; `$token` stands for the secret of the challenge.
     pub query: BTreeMap<String, String>,
-    /// JSON pointer into the body → expected value.
-    pub json: BTreeMap<String, Value>,
+    /// JSON pointer into the body → expected value, or an operator as in `claims`.
+    pub json: BTreeMap<String, Field<Value>>,
     /// Header → expected value.
     pub headers: BTreeMap<String, String>,
     /// Where the challenge's value is: query:NAME, json:/POINTER or header:NAME.
@@ -188,6 +188,23 @@ pub struct ChallengeYaml {
     pub response: Option<Value>,
     /// Headers of the response, which may contain `$challenge`.
     pub response_headers: BTreeMap<String, String>,
+    /// The URL that is fetched before the response, if the sender asks for that.
+    pub confirmation: Option<ConfirmationYaml>,
+}
+
+/// The URL of a signed challenge that confirms a subscription; it is on a host of the preset's `certificate`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmationYaml {
+    /// Where the URL is, such as json:/SubscribeURL.
+    pub url_from: String,
+    /// Query parameter of the URL → its value, or where the request has it; the URL has no other ones.
+    pub query: BTreeMap<String, String>,
+    /// Further conditions, as in `json` of the challenge.
+    #[serde(default)]
+    pub json: BTreeMap<String, Field<Value>>,
+    /// Where the name of the topic is, for the log.
+    pub topic_from: String,
 }
 
 impl ChallengeYaml {

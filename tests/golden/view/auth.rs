@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hookgate::auth::Policy;
-use hookgate::auth::challenge::{ChallengeRule, ExpectedValue};
+use hookgate::auth::challenge::{ChallengeRule, ConfirmationRule, ExpectedValue};
 use hookgate::auth::claims::ClaimRule;
 use hookgate::auth::detached::DetachedPolicy;
 use hookgate::auth::issuer::Issuer;
@@ -184,7 +184,8 @@ fn secrets_of(secrets: &[Secret]) -> Value {
 }
 
 pub fn challenge(rule: &ChallengeRule) -> Value {
-    let ChallengeRule { method, signed, query, json, headers, challenge, answer, answer_headers, secret } = rule;
+    let ChallengeRule { method, signed, query, json, headers, challenge, answer, answer_headers, secret, confirmation } =
+        rule;
     let query = query.iter().map(|(name, expected)| match expected {
         ExpectedValue::Text(text) => format!("{name}={text}"),
         ExpectedValue::Secret(_) => format!("{name}=a secret"),
@@ -193,5 +194,14 @@ pub fn challenge(rule: &ChallengeRule) -> Value {
         "method": method.as_str(), "signed": signed, "query": query.collect::<Value>(),
         "json": json.iter().map(claim).collect::<Value>(), "headers": debug(headers), "value_from": debug(challenge),
         "response": debug(answer), "response_headers": debug(answer_headers), "has_secret": secret.is_some(),
+        "confirmation": confirmation.as_deref().map(self::confirmation),
+    })
+}
+
+fn confirmation(rule: &ConfirmationRule) -> Value {
+    let ConfirmationRule { certificates, url, topic, json, query } = rule;
+    json!({
+        "hosts": certificates.source.hosts, "url": debug(url), "topic": debug(topic),
+        "json": json.iter().map(claim).collect::<Value>(), "query": debug(query),
     })
 }
