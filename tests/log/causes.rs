@@ -78,7 +78,7 @@ async fn the_cause_of_an_upstreams_failure_is_logged() {
         (
             http2(&refusing),
             "upstream_unreachable",
-            "the upstream refused the request (REFUSED_STREAM): http2 error: stream",
+            "the upstream rejected the request without processing it (REFUSED_STREAM): http2 error: stream",
         ),
         (to(&switches, "http"), "upstream_protocol_error", "the response has the status 101"),
         (

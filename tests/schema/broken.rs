@@ -4,7 +4,7 @@ use super::files_in;
 use crate::support::schema::findings;
 
 /// Files that only `check` rejects: duplicate keys and names, references, files and variables that do not exist, and keys
-/// that exclude each other.
+/// that exclude each other, and ids that may be absent.
 const ONLY_CHECK: &[&str] = &[
     "25-missing-dash",
     "42-environment-variable-with-dollar",
@@ -20,6 +20,7 @@ const ONLY_CHECK: &[&str] = &[
     "69-password-in-redis-url",
     "94-plaintext-and-tls",
     "96-encoded-slashes",
+    "97-optional-id",
 ];
 
 #[test]
