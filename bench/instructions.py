@@ -23,9 +23,11 @@ import time
 import jwt
 
 # The baseline for a request of each kind, in user-space instructions.
-WRITTEN = {"known": 70_000, "fresh": 104_600, "forged": 88_000}
+WRITTEN = {"known": 71_500, "fresh": 104_600, "forged": 88_000}
 LEEWAY = 0.10
 FEW, MANY = 200, 1200
+# A busy machine adds waits, each of some instructions, and never takes any away: the least of these runs counts.
+REPEATS = 3
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 KINDS = {
     "known": "one token used repeatedly: its verified signature is cached",
@@ -51,7 +53,10 @@ def main() -> None:
         secret.chmod(0o600)
         for kind, what in KINDS.items():
             status = 401 if kind == "forged" else 200
-            counted = [count(options.gateway, folder, app, tokens[kind][:some], status) for some in (FEW, MANY)]
+            counted = [
+                min(count(options.gateway, folder, app, tokens[kind][:some], status) for _ in range(REPEATS))
+                for some in (FEW, MANY)
+            ]
             figure, written = (counted[1] - counted[0]) / (MANY - FEW), WRITTEN[kind]
             change = figure / written - 1
             exceeded |= change > LEEWAY
