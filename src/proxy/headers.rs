@@ -257,10 +257,10 @@ fn set_one_length(headers: &mut HeaderMap) {
     let (Some(first), second) = (lengths.next(), lengths.next()) else { return };
     let digits = first.to_str().ok().and_then(|text| text.split(',').next()).map(str::trim).unwrap_or_default();
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let length = digits.parse::<u64>().ok().filter(|_| plain).map(HeaderValue::from);
-    match length {
-        Some(length) if second.is_none() && length == *first => {}
-        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length)),
+    let is_shortest = *first == digits && (digits.len() == 1 || !digits.starts_with('0'));
+    match digits.parse::<u64>().ok().filter(|_| plain) {
+        Some(_) if second.is_none() && is_shortest => {}
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length))),
         None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
 }
@@ -328,11 +328,12 @@ fn add_ours(context: &mut RequestContext<'_>, permit: &Permit, verified: &[Heade
     let authority = target.authority().as_str();
     let proto = if connection.secure { "https" } else { "http" };
     let client = connection.address.text();
+    let mut host = headers.get(header::HOST).cloned();
     // In HTTP/1 the header is already present.
-    if headers.get(header::HOST).is_none_or(|host| host != authority) {
+    if host.as_ref().is_none_or(|host| host != authority) {
         set(headers, &header::HOST, authority);
+        host = headers.get(header::HOST).cloned();
     }
-    let host = headers.get(header::HOST).cloned();
     let mut add = |name: &HeaderName, value: Option<HeaderValue>| {
         if let Some(value) = value.filter(|_| !(verified.contains(name) && headers.contains_key(name))) {
             headers.insert(name, value);

@@ -50,7 +50,8 @@ pub(super) async fn begin(
 ) -> Result<BegunResponse, Failure> {
     let (head, rest) = response.into_parts();
     let is_short = rest.size_hint().exact().is_some_and(|length| length <= WHOLE);
-    let begins_with_headers = [&b"text/event-stream"[..], GRPC].iter().any(|kind| has_type(&head.headers, kind));
+    let begins_with_headers =
+        !is_short && [&b"text/event-stream"[..], GRPC].iter().any(|kind| has_type(&head.headers, kind));
     let mut body = BegunBody { first: Bytes::new(), trailers: None, rest, ended: false };
     while !body.rest.is_end_stream() && !body.ended && (is_short || (body.first.is_empty() && !begins_with_headers)) {
         let (until, key) = deadline.next();
