@@ -256,9 +256,8 @@ fn set_one_length(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let (Some(first), second) = (lengths.next(), lengths.next()) else { return };
     let digits = first.to_str().ok().and_then(|text| text.split(',').next()).map(str::trim).unwrap_or_default();
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     let is_shortest = *first == digits && (digits.len() == 1 || !digits.starts_with('0'));
-    match digits.parse::<u64>().ok().filter(|_| plain) {
+    match digits.parse::<u64>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit())) {
         Some(_) if second.is_none() && is_shortest => {}
         Some(length) => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length))),
         None => drop(headers.remove(header::CONTENT_LENGTH)),
