@@ -2,6 +2,7 @@
 //! error in the command line or in the configuration.
 
 mod arguments;
+mod audit;
 mod certs;
 mod check;
 mod demo;
@@ -39,6 +40,13 @@ Exit codes:
   2   the request would be rejected
   64  the command line or the configuration is invalid";
 
+const EXIT_CODES_OF_AUDIT: &str = "\
+Exit codes:
+  0   no weakness was found, or the baseline accepts each
+  1   the audit failed, or the valid request was rejected
+  2   weaknesses were found
+  64  the command line or the configuration is invalid";
+
 const EXIT_CODES_OF_RUN: &str = "\
 Exit codes:
   0   stopped by SIGTERM or SIGINT
@@ -72,6 +80,9 @@ pub enum Command {
     /// Explain offline whether the gateway would forward or reject a captured request, and why
     #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
     Explain(explain::ExplainArguments),
+    /// Audit a webhook endpoint that you own: send requests that it must reject, and report those that it accepts
+    #[command(after_help = EXIT_CODES_OF_AUDIT)]
+    Audit(Box<audit::AuditArguments>),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
 }
@@ -96,6 +107,7 @@ impl Command {
             Self::Demo(arguments) => demo::demo(&arguments),
             Self::DevCerts(arguments) => certs::certs(&arguments),
             Self::Explain(arguments) => explain::explain(&arguments),
+            Self::Audit(arguments) => audit::audit(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
         }
     }
@@ -105,7 +117,7 @@ impl Command {
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() {
         USAGE
-    } else if error.is::<explain::WouldReject>() {
+    } else if error.is::<explain::WouldReject>() || error.is::<audit::WeaknessesFound>() {
         REFUSED
     } else {
         1

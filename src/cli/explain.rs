@@ -23,6 +23,7 @@ use crate::reason::Reason;
 use crate::route::table::Unrouted;
 use crate::route::{ChallengeStage, validate_path, validate_slashes};
 use message::Captured;
+pub(super) use message::read as read_message;
 use trial::Trial;
 
 /// Arguments of `hookgate explain`.

@@ -22,8 +22,9 @@ use super::arguments::{ConfigArgument, at, find_route};
 use crate::auth::Policy;
 use crate::config::{self, Config, Handles};
 use crate::route::{PathMatch, Route};
-use draft::Draft;
-use keyring::{Keyring, kid_beside};
+pub(super) use draft::Draft;
+pub(super) use jws::{random_id, unsigned_token};
+pub(super) use keyring::{Keyring, kid_beside};
 
 /// Arguments of `hookgate sign`.
 #[derive(Debug, clap::Args)]
@@ -165,7 +166,7 @@ fn address(config: &Config, arguments: &SignArguments) -> anyhow::Result<(String
 }
 
 /// Adds the credentials of each authentication scheme of the route, and returns the token if there is one.
-fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<Option<String>> {
+pub(super) fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result<Option<String>> {
     if let Some(time) = &route.rules.timestamp {
         // `jws` adds a claim to the token.
         draft.place(&time.source, time.unit.write(keys.now))?;

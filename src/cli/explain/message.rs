@@ -14,20 +14,20 @@ const MAX_HEADERS: usize = 256;
 
 /// A captured request: method, target, headers and body.
 #[derive(Clone, Debug)]
-pub(super) struct Captured {
-    pub(super) head: Parts,
-    pub(super) body: Vec<u8>,
+pub(in crate::cli) struct Captured {
+    pub(in crate::cli) head: Parts,
+    pub(in crate::cli) body: Vec<u8>,
 }
 
 impl Captured {
     /// Host and port as in the Host header, or else in the request target; `localhost` if neither has them.
-    pub(super) fn host(&self) -> &str {
+    pub(in crate::cli) fn host(&self) -> &str {
         let field = self.head.headers.get(HOST).and_then(|value| value.to_str().ok());
         field.or_else(|| self.head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("localhost")
     }
 }
 
-pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Captured> {
+pub(in crate::cli) fn read(bytes: &[u8]) -> anyhow::Result<Captured> {
     if bytes.trim_ascii_start().starts_with(b"{") { from_har(bytes) } else { from_message(bytes) }
 }
 

@@ -16,20 +16,20 @@ use crate::route::Route;
 
 /// A request under construction.
 #[derive(Clone, Debug)]
-pub(super) struct Draft {
-    pub(super) method: Method,
+pub(in crate::cli) struct Draft {
+    pub(in crate::cli) method: Method,
     /// Scheme and authority of the gateway, such as `https://localhost:8443`.
-    pub(super) gateway: String,
+    pub(in crate::cli) gateway: String,
     /// Value of the Host header.
-    pub(super) host: String,
+    pub(in crate::cli) host: String,
     /// Path and query.
-    pub(super) target: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::cli) target: String,
+    pub(in crate::cli) headers: Vec<(String, String)>,
+    pub(in crate::cli) body: Vec<u8>,
 }
 
 impl Draft {
-    pub(super) fn head(&self) -> anyhow::Result<Parts> {
+    pub(in crate::cli) fn head(&self) -> anyhow::Result<Parts> {
         let mut request = Request::builder().method(self.method.clone()).uri(&self.target).header("host", &self.host);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -38,26 +38,26 @@ impl Draft {
     }
 
     /// The request as the verification sees it.
-    pub(super) fn view<'a>(&'a self, head: &'a Parts, route: &'a Route) -> RequestView<'a> {
+    pub(in crate::cli) fn view<'a>(&'a self, head: &'a Parts, route: &'a Route) -> RequestView<'a> {
         RequestView::new(head, route.url_base(&self.host)).with_body(&self.body).with_tenant(self.tenant(route))
     }
 
     /// The tenant that the path names.
-    pub(super) fn tenant(&self, route: &Route) -> Option<&str> {
+    pub(in crate::cli) fn tenant(&self, route: &Route) -> Option<&str> {
         route.matches.tenant(self.target.split('?').next().unwrap_or_default())
     }
 
-    pub(super) fn has_header(&self, name: &HeaderName) -> bool {
+    pub(in crate::cli) fn has_header(&self, name: &HeaderName) -> bool {
         self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name.as_str()))
     }
 
-    pub(super) fn set_header(&mut self, name: &HeaderName, value: impl Into<String>) {
+    pub(in crate::cli) fn set_header(&mut self, name: &HeaderName, value: impl Into<String>) {
         self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name.as_str()));
         self.headers.push((name.as_str().to_owned(), value.into()));
     }
 
     /// Puts a value into this place; text is a JSON string. A claim is in a token, which is made apart.
-    pub(super) fn place(&mut self, locator: &Locator, value: impl Into<Value>) -> anyhow::Result<()> {
+    pub(in crate::cli) fn place(&mut self, locator: &Locator, value: impl Into<Value>) -> anyhow::Result<()> {
         let value = value.into();
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match locator {
@@ -77,7 +77,7 @@ impl Draft {
     }
 
     /// Whether there is a value in this header, form field or member of the body.
-    pub(super) fn has(&self, locator: &Locator) -> bool {
+    pub(in crate::cli) fn has(&self, locator: &Locator) -> bool {
         match locator {
             Locator::Header { name, .. } => self.has_header(name),
             Locator::Form(field) => url::form_urlencoded::parse(&self.body).any(|(found, _)| found == *field),
@@ -86,18 +86,18 @@ impl Draft {
         }
     }
 
-    pub(super) fn add_query(&mut self, name: &str, value: &str) {
+    pub(in crate::cli) fn add_query(&mut self, name: &str, value: &str) {
         let pair = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
         let sign = if self.target.contains('?') { '&' } else { '?' };
         self.target.push_str(&format!("{sign}{pair}"));
     }
 
-    pub(super) fn content_type(&mut self, value: &str) {
+    pub(in crate::cli) fn content_type(&mut self, value: &str) {
         self.set_header(&http::header::CONTENT_TYPE, value);
     }
 
     /// Sets a field of a form body; a body that is not a form is replaced by one.
-    pub(super) fn set_field(&mut self, name: &str, value: &str) {
+    pub(in crate::cli) fn set_field(&mut self, name: &str, value: &str) {
         let is_form = self.headers.iter().any(|(_, value)| value.starts_with("application/x-www-form-urlencoded"));
         let before = if is_form { self.body.clone() } else { Vec::new() };
         let pairs: Vec<Pair<'_>> = url::form_urlencoded::parse(&before).filter(|(found, _)| found != name).collect();
@@ -107,12 +107,12 @@ impl Draft {
         self.content_type("application/x-www-form-urlencoded");
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::cli) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| json!({}))
     }
 
     /// Sets a member of a JSON body; a body that is not JSON is replaced by an object.
-    pub(super) fn set_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
+    pub(in crate::cli) fn set_json(&mut self, pointer: &Pointer, value: Value) -> anyhow::Result<()> {
         let mut body = self.json();
         set(&mut body, &pointer.to_string(), value)?;
         self.body = serde_json::to_vec(&body)?;
@@ -121,7 +121,7 @@ impl Draft {
     }
 
     /// A curl command line for a POSIX shell.
-    pub(super) fn curl(&self, ca: Option<&Path>, body: Option<&Path>) -> String {
+    pub(in crate::cli) fn curl(&self, ca: Option<&Path>, body: Option<&Path>) -> String {
         let mut words = vec!["curl -i".to_owned()];
         words.extend(ca.map(|ca| format!("--cacert {}", quoted(&ca.display().to_string()))));
         words.push(format!("-X {}", self.method));
@@ -138,7 +138,7 @@ impl Draft {
     }
 
     /// The HTTP/1.1 message, which `hookgate explain` reads.
-    pub(super) fn message(&self) -> Vec<u8> {
+    pub(in crate::cli) fn message(&self) -> Vec<u8> {
         let mut message = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.host);
         for (name, value) in &self.headers {
             message.push_str(&format!("{name}: {value}\r\n"));
@@ -149,7 +149,7 @@ impl Draft {
 }
 
 /// A value that satisfies a rule; `None` for a pattern, and for a member that must be absent.
-pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
+pub(in crate::cli) fn satisfying(test: &ClaimTest) -> Option<Value> {
     match test {
         ClaimTest::Equals(value) => Some(value.clone()),
         ClaimTest::OneOf(values) => values.first().cloned(),
@@ -163,7 +163,7 @@ pub(super) fn satisfying(test: &ClaimTest) -> Option<Value> {
 
 /// Sets the value at a JSON pointer and creates the parents that are missing: an array where the segment is a number
 /// below 16, or else an object.
-pub(super) fn set(root: &mut Value, pointer: &str, value: Value) -> anyhow::Result<()> {
+pub(in crate::cli) fn set(root: &mut Value, pointer: &str, value: Value) -> anyhow::Result<()> {
     let mut at = root;
     for segment in pointer.split('/').skip(1) {
         let segment = segment.replace("~1", "/").replace("~0", "~");

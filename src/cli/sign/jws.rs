@@ -34,6 +34,20 @@ pub(super) fn add_token(
     keys: &Keyring,
 ) -> anyhow::Result<String> {
     let issuer = policy.issuers.first().context("the route has no issuer")?;
+    let (header, claims) = unsigned_token(policy, route, draft, keys)?;
+    let token = keys.compact(issuer, &header, &serde_json::to_vec(&claims)?)?;
+    draft.place(&policy.token, token.as_str())?;
+    Ok(token)
+}
+
+/// Header and claims of a token that passes `policy` in this request.
+pub(in crate::cli) fn unsigned_token(
+    policy: &JwtPolicy,
+    route: &Route,
+    draft: &Draft,
+    keys: &Keyring,
+) -> anyhow::Result<(Map<String, Value>, Value)> {
+    let issuer = policy.issuers.first().context("the route has no issuer")?;
     let mut claims = claims(policy, issuer, route, draft.tenant(route), keys.now);
     bind(&policy.bindings, route, draft, &mut claims)?;
     for (name, value) in &keys.claims {
@@ -41,9 +55,7 @@ pub(super) fn add_token(
     }
     let mut header = keys.header(issuer)?;
     header.insert("typ".to_owned(), policy.allowed_types.first().map_or("JWT", String::as_str).into());
-    let token = keys.compact(issuer, &header, &serde_json::to_vec(&claims)?)?;
-    draft.place(&policy.token, token.as_str())?;
-    Ok(token)
+    Ok((header, claims))
 }
 
 /// The claims that the rules of the route require.
@@ -171,7 +183,12 @@ impl Keyring {
         Ok(header)
     }
 
-    fn compact(&self, issuer: &Issuer, header: &Map<String, Value>, payload: &[u8]) -> anyhow::Result<String> {
+    pub(in crate::cli) fn compact(
+        &self,
+        issuer: &Issuer,
+        header: &Map<String, Value>,
+        payload: &[u8],
+    ) -> anyhow::Result<String> {
         let input =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(header)?), URL_SAFE_NO_PAD.encode(payload));
         Ok(format!("{input}.{}", self.sign(issuer, input.as_bytes())?))
@@ -209,7 +226,7 @@ fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(signature))
 }
 
-pub(super) fn random_id() -> String {
+pub(in crate::cli) fn random_id() -> String {
     let mut bytes = [0_u8; 16];
     // Without entropy the id is zero, which is good enough for a request made by hand.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

@@ -1,0 +1,154 @@
+//! Checks of TLS, of plain HTTP, and of limits.
+
+use anyhow::Context;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::super::sign::Draft;
+use super::finding::Evidence;
+use super::probe::Check;
+use super::target::{MARKER, Target};
+
+/// Days before the end of a certificate from which it is reported.
+const DAYS_LEFT: i64 = 14;
+
+/// Length of the body that is announced, and not sent.
+const ANNOUNCED: u64 = 1 << 30;
+
+/// The result of one probe.
+pub(super) enum Outcome {
+    /// The endpoint did as it should.
+    Held,
+    /// The endpoint has the weakness.
+    Weak(Evidence),
+    /// Neither could be shown, and why.
+    Undecided(String),
+}
+
+pub(super) async fn check(
+    check: Check,
+    name: &str,
+    target: &Target,
+    upstream: Option<&Target>,
+    blank: &Draft,
+) -> anyhow::Result<Outcome> {
+    let weak =
+        |request: String, response: String| Outcome::Weak(Evidence { probe: name.to_owned(), request, response });
+    let handshake = || format!("TLS handshake with {}", target.authority);
+    Ok(match check {
+        Check::Certificate => match target.certificate().await {
+            Ok(_) => Outcome::Held,
+            Err(error) if format!("{error:#}").contains("certificate") => weak(handshake(), format!("{error:#}")),
+            Err(error) => Outcome::Undecided(format!("{error:#}")),
+        },
+        Check::CertificateDays => {
+            let der = target.certificate().await?;
+            let (_, certificate) = X509Certificate::from_der(&der).ok().context("the certificate cannot be parsed")?;
+            let end = certificate.validity().not_after.timestamp();
+            let days = (end - jiff::Timestamp::now().as_second()) / (24 * 3600);
+            if days < DAYS_LEFT {
+                weak(handshake(), format!("the certificate ends in {days} days"))
+            } else {
+                Outcome::Held
+            }
+        }
+        Check::OldTls => {
+            for (version, word) in [(2, "TLS 1.1"), (1, "TLS 1.0")] {
+                let reply = target.raw(target.address.port(), &client_hello(&target.host, version)).await?;
+                // A handshake record (22) with a ServerHello (2) of this version; an alert is record 21.
+                if matches!(reply.as_slice(), [22, 3, _, _, _, 2, _, _, _, 3, chosen, ..] if *chosen == version) {
+                    return Ok(weak(format!("ClientHello of {word}"), format!("ServerHello of {word}")));
+                }
+            }
+            Outcome::Held
+        }
+        Check::PlainHttp => plain_http(target, blank, weak).await?,
+        Check::BodyLimit => {
+            let head = format!(
+                "{} {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {ANNOUNCED}\r\n\
+                 Expect: 100-continue\r\n{MARKER}: 1\r\n\r\n",
+                blank.method, blank.target, blank.host
+            );
+            let reply = target.raw_request(head.as_bytes()).await?;
+            let line = first_line(&reply);
+            if line.contains(" 100 ") { weak(head, line) } else { Outcome::Held }
+        }
+        Check::UpstreamDirect => {
+            let upstream = upstream.context("no --upstream-direct")?;
+            let draft = Draft { target: upstream.path.clone(), host: upstream.authority.clone(), ..blank.clone() };
+            match upstream.send(&draft).await {
+                Ok(answer) => weak(format!("POST {}{}", upstream.origin, upstream.path), answer.status.to_string()),
+                Err(_) => Outcome::Held,
+            }
+        }
+        Check::RejectionRate => Outcome::Undecided("not a check of one request".to_owned()),
+    })
+}
+
+/// A request without TLS to port 80, or to the port of the endpoint. A redirect is right; a response of the application
+/// is not, since a sender would show its credential on the way.
+async fn plain_http(
+    target: &Target,
+    blank: &Draft,
+    weak: impl Fn(String, String) -> Outcome,
+) -> anyhow::Result<Outcome> {
+    if !target.is_tls {
+        return Ok(weak(format!("POST {}{}", target.origin, target.path), "the endpoint has no TLS".to_owned()));
+    }
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n{MARKER}: 1\r\n\r\n{{}}",
+        blank.target, target.host
+    );
+    for port in [80, target.address.port()] {
+        // A closed port is right.
+        let Ok(reply) = target.raw(port, head.as_bytes()).await else { continue };
+        let line = first_line(&reply);
+        let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
+        if matches!(status, Some(200..=299 | 401 | 403 | 422)) {
+            return Ok(weak(format!("POST http://{}:{port}{}", target.host, blank.target), line));
+        }
+    }
+    Ok(Outcome::Held)
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .collect()
+}
+
+/// A ClientHello of TLS 1.0 (`minor` 1) or 1.1 (`minor` 2), RFC 4346 §7.4.1.2, with the server name (RFC 6066 §3).
+fn client_hello(host: &str, minor: u8) -> Vec<u8> {
+    let suites: &[u16] = &[0xc014, 0xc013, 0xc00a, 0xc009, 0x0035, 0x002f, 0x000a];
+    let mut hello = vec![3, minor];
+    let mut random = [0_u8; 32];
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    hello.extend(random);
+    // No session id, the suites, no compression.
+    hello.push(0);
+    hello.extend(prefixed(suites.iter().flat_map(|suite| suite.to_be_bytes()).collect()));
+    hello.extend([1, 0]);
+    let mut extensions = Vec::new();
+    if host.parse::<std::net::IpAddr>().is_err() {
+        let name = [vec![0], prefixed(host.as_bytes().to_vec())].concat();
+        extensions.extend([vec![0, 0], prefixed(prefixed(name))].concat());
+    }
+    // supported_groups: secp256r1, secp384r1; ec_point_formats: uncompressed.
+    extensions.extend([0, 10, 0, 6, 0, 4, 0, 23, 0, 24, 0, 11, 0, 2, 1, 0]);
+    hello.extend(prefixed(extensions));
+    let mut handshake = vec![1, 0];
+    handshake.extend(prefixed(hello));
+    let mut record = vec![22, 3, 1];
+    record.extend(prefixed(handshake));
+    record
+}
+
+/// The bytes after their length in two bytes.
+fn prefixed(bytes: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    [length.to_be_bytes().to_vec(), bytes].concat()
+}

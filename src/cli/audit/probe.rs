@@ -1,0 +1,57 @@
+//! A probe: a request that the endpoint must reject, or a sequence that it must handle.
+
+use super::super::sign::Draft;
+
+/// One check of a rule.
+pub(super) struct Probe {
+    /// Id of the rule that is broken if the endpoint does otherwise.
+    pub(super) rule: &'static str,
+    /// What is sent, in words.
+    pub(super) name: String,
+    pub(super) act: Act,
+    /// Whether the endpoint may carry out an event: the request has a valid credential.
+    pub(super) side_effects: bool,
+    /// Texts that no response may contain, such as the right signature.
+    pub(super) secrets: Vec<String>,
+}
+
+/// What is sent, and what must happen.
+pub(super) enum Act {
+    /// The request must not be accepted.
+    Reject(Box<Draft>),
+    /// After `first` was accepted, `again` must not be processed.
+    Once { first: Box<Draft>, again: Box<Draft> },
+    /// The request breaks off in its body. When it is sent whole, it must be accepted.
+    Retry(Box<Draft>),
+    /// The request must not be accepted here if it is rejected at its own path.
+    Elsewhere(Box<Draft>),
+    /// A check of the connection.
+    Connection(Check),
+}
+
+/// A check of the connection or of a limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    Certificate,
+    CertificateDays,
+    OldTls,
+    PlainHttp,
+    BodyLimit,
+    RejectionRate,
+    UpstreamDirect,
+}
+
+impl Probe {
+    pub(super) fn reject(rule: &'static str, name: impl Into<String>, draft: Draft) -> Self {
+        Self { rule, name: name.into(), act: Act::Reject(Box::new(draft)), side_effects: false, secrets: Vec::new() }
+    }
+
+    pub(super) fn connection(rule: &'static str, name: &str, check: Check) -> Self {
+        Self { rule, name: name.to_owned(), act: Act::Connection(check), side_effects: false, secrets: Vec::new() }
+    }
+
+    /// The same probe with a credential that a weak endpoint takes for valid.
+    pub(super) fn valid(self) -> Self {
+        Self { side_effects: true, ..self }
+    }
+}

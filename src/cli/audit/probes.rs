@@ -1,0 +1,48 @@
+//! The probes, in their order.
+
+mod blind;
+mod signed;
+mod token;
+
+use super::knowledge::{Knowledge, Source};
+use super::probe::{Check, Probe};
+use super::target::Target;
+
+/// All probes that this knowledge allows.
+pub(super) fn all(known: &Knowledge, target: &Target, has_upstream: bool, many: bool) -> anyhow::Result<Vec<Probe>> {
+    let mut probes = connection(target, has_upstream);
+    probes.extend(blind::probes(known, known.now)?);
+    if let Some(good) = known.good()? {
+        probes.extend(signed::of_request(known, &good)?);
+        if let Source::Signer(signer) = &known.source {
+            probes.extend(signed::of_key(signer)?);
+            probes.extend(token::of_key(signer)?);
+        }
+        probes.extend(signed::repeats(known)?);
+    }
+    probes.push(Probe::connection("body-limit-missing", "a body of 1 GiB is announced", Check::BodyLimit));
+    if many {
+        let name = "50 requests with an invalid credential";
+        probes.push(Probe::connection("rejection-rate-unlimited", name, Check::RejectionRate));
+    }
+    Ok(probes)
+}
+
+fn connection(target: &Target, has_upstream: bool) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    if target.is_tls {
+        probes.extend([
+            Probe::connection("tls-certificate-invalid", "the certificate is verified", Check::Certificate),
+            Probe::connection("tls-certificate-expiring", "the end of the certificate is read", Check::CertificateDays),
+            Probe::connection("tls-old-version", "a handshake with TLS 1.0 and 1.1", Check::OldTls),
+        ]);
+    }
+    // Nobody listens in on loopback.
+    if !target.is_loopback() || target.is_tls {
+        probes.push(Probe::connection("plain-http", "a request without TLS", Check::PlainHttp));
+    }
+    if has_upstream {
+        probes.push(Probe::connection("upstream-exposed", "a request to the upstream itself", Check::UpstreamDirect));
+    }
+    probes
+}

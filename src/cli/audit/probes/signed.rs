@@ -1,0 +1,297 @@
+//! Probes that change a request with a valid credential, or send it again.
+
+use std::borrow::Cow;
+
+use http::Method;
+use zeroize::Zeroizing;
+
+use super::super::super::sign::{Draft, random_id};
+use super::super::knowledge::{Knowledge, Signer, Source};
+use super::super::probe::{Act, Probe};
+use super::blind::with;
+use crate::auth::Policy;
+use crate::auth::locator::Locator;
+use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
+use crate::auth::signature::{Parse, SignaturePolicy};
+
+/// Seconds by which a timestamp is too old or too early, if the rules do not allow more.
+const OUT_OF_RANGE: i64 = 3600;
+
+/// Changes of one valid request that need no key.
+pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    let is_token = is_bearer(good);
+    for name in &known.credentials {
+        let Some((_, value)) = good.headers.iter().find(|(header, _)| header == name) else { continue };
+        let header = |value: &str| with(good, &[(name.as_str(), value)]);
+        probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), header("")?));
+        if let Some(changed) = scrambled(value) {
+            let what = format!("{name} with another signature");
+            probes.push(Probe::reject("signature-presence-only", what, header(&changed)?));
+        }
+        if let Some(cut) = truncated(value) {
+            probes.push(Probe::reject("signature-truncated", format!("the beginning of {name}"), header(&cut)?));
+        }
+    }
+    if !is_token {
+        let draft = Draft { body: changed_body(&good.body), ..good.clone() };
+        let secrets = match &known.source {
+            // The right signature of the changed body.
+            Source::Signer(signer) => {
+                let mut unsigned = draft.clone();
+                unsigned.headers.retain(|(name, _)| !known.credentials.contains(name));
+                signatures(&signer.sign(&signer.route, unsigned, 0)?, known)
+            }
+            Source::Captured(_) | Source::Nothing => Vec::new(),
+        };
+        let probe = Probe::reject("signature-body-unbound", "another body with the same signature", draft);
+        probes.push(Probe { secrets, ..probe });
+        probes.extend(uncovered_time(known, good)?);
+    }
+    if let Some(token) = bearer(good) {
+        let sign = if good.target.contains('?') { '&' } else { '?' };
+        let mut draft = Draft { target: format!("{}{sign}access_token={token}", good.target), ..good.clone() };
+        draft.headers.retain(|(name, _)| name != "authorization");
+        probes.push(Probe::reject("token-in-query", "the token as access_token in the query", draft).valid());
+    }
+    let put = Draft { method: Method::PUT, ..good.clone() };
+    probes.push(Probe::reject("method-unbound", "the request with the method PUT", put).valid());
+    Ok(probes)
+}
+
+/// Requests that a key signs otherwise than the sender does.
+pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    let Some(policy) = find(&signer.route.rules.policy) else { return Ok(probes) };
+    if matches!(policy.algorithm, SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256) {
+        for (rule, name, key) in [
+            ("signature-wrong-key", "signed with another secret", random_id().into_bytes()),
+            ("signature-empty-key", "signed with the empty secret", Vec::new()),
+        ] {
+            let secret = Secret::new(0, SecretKey::Shared(Zeroizing::new(key)));
+            let draft =
+                signer.by(|policy| each(policy, &|signature| signature.secrets = vec![secret.clone()].into()))?;
+            probes.push(Probe::reject(rule, name, draft));
+        }
+        if let Some((name, draft)) = downgraded(signer, policy)? {
+            probes.push(Probe::reject("signature-downgrade", name, draft).valid());
+        }
+    }
+    if let Some(time) = &policy.time {
+        let out_of = |allowed: std::time::Duration| OUT_OF_RANGE.max(2 * i64::try_from(allowed.as_secs()).unwrap_or(0));
+        let (old, early) = (out_of(time.max_age), out_of(time.max_future));
+        let name = format!("signed {old} s ago");
+        probes.push(Probe::reject("timestamp-stale", name, signer.at(-old)?).valid());
+        let name = format!("signed for a time in {early} s");
+        probes.push(Probe::reject("timestamp-future", name, signer.at(early)?).valid());
+    }
+    Ok(probes)
+}
+
+/// Requests that are sent twice.
+pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
+    let Some(first) = known.good()? else { return Ok(Vec::new()) };
+    let twice = |rule: &'static str, name: String, first: Draft, again: Draft| Probe {
+        act: Act::Once { first: Box::new(first), again: Box::new(again) },
+        ..Probe::reject(rule, name, known.blank.clone()).valid()
+    };
+    let mut probes = vec![twice("replay-accepted", "the same request twice".to_owned(), first.clone(), first)];
+    if let Source::Signer(signer) = &known.source {
+        let good = signer.genuine()?;
+        for name in ids(&good, signer) {
+            let again = with(&good, &[(name.as_str(), &random_id())])?;
+            probes.push(twice(
+                "replay-changed-id",
+                format!("the same request with another {name}"),
+                good.clone(),
+                again,
+            ));
+        }
+        let probe = Probe {
+            act: Act::Retry(Box::new(signer.genuine()?)),
+            ..Probe::reject("retry-lost", "a request that broke off, sent again", known.blank.clone())
+        };
+        probes.push(probe.valid());
+    }
+    Ok(probes)
+}
+
+/// Headers that look like the id of an event and that the signature does not cover.
+fn ids(good: &Draft, signer: &Signer) -> Vec<String> {
+    let looks = |name: &str| name.ends_with("-id") || name.contains("delivery") || name.contains("idempotency");
+    let covered = |name: &str| {
+        let policy = find(&signer.route.rules.policy);
+        policy.is_some_and(|policy| name.parse().is_ok_and(|name| policy.signs_header(&name)))
+    };
+    let names = good.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
+    names.filter(|name| looks(name) && !covered(name)).collect()
+}
+
+/// The first signature scheme of a policy.
+fn find(policy: &Policy) -> Option<&SignaturePolicy> {
+    match policy {
+        Policy::Signature(signature) => Some(signature),
+        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find),
+        Policy::Jwt(_)
+        | Policy::Detached(_)
+        | Policy::MessageSignature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::Public => None,
+    }
+}
+
+/// Changes each signature scheme of a policy.
+fn each(policy: &mut Policy, change: &dyn Fn(&mut SignaturePolicy)) {
+    match policy {
+        Policy::Signature(signature) => change(signature),
+        Policy::AllOf(policies) | Policy::AnyOf(policies) => {
+            policies.iter_mut().for_each(|policy| each(policy, change))
+        }
+        Policy::Jwt(_)
+        | Policy::Detached(_)
+        | Policy::MessageSignature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::Public => {}
+    }
+}
+
+/// A request that is signed by an older scheme of the same provider.
+fn downgraded(signer: &Signer, policy: &SignaturePolicy) -> anyhow::Result<Option<(String, Draft)>> {
+    match &policy.parse {
+        Parse::Pairs { key, .. } if key == "v1" => {
+            let draft = signer.by(|policy| each(policy, &|signature| as_v0(&mut signature.parse)))?;
+            Ok(Some(("the signature as v0".to_owned(), draft)))
+        }
+        Parse::Prefix(prefix) if prefix == "sha256=" => {
+            let draft = signer.by(|policy| each(policy, &as_sha1))?;
+            Ok(Some(("signed with HMAC-SHA-1".to_owned(), draft)))
+        }
+        Parse::Pairs { .. }
+        | Parse::Prefix(_)
+        | Parse::Raw
+        | Parse::List { .. }
+        | Parse::Split { .. }
+        | Parse::Rest { .. } => Ok(None),
+    }
+}
+
+fn as_v0(parse: &mut Parse) {
+    if let Parse::Pairs { key, .. } = parse {
+        *key = "v0".into();
+    }
+}
+
+fn as_sha1(signature: &mut SignaturePolicy) {
+    signature.algorithm = SignatureAlgorithm::Hmac(Hash::Sha1);
+    signature.parse = Parse::Prefix("sha1=".into());
+    for place in &mut signature.places {
+        if let Locator::Header { name, .. } = place
+            && let Some(older) = name.as_str().strip_suffix("-256").and_then(|older| older.parse().ok())
+        {
+            *name = older;
+        }
+    }
+}
+
+/// Copies with another timestamp in a header. The copy is rejected if the timestamp is signed.
+fn uncovered_time(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    for (name, value) in &good.headers {
+        let Some(time) = digits(value).find(|text| is_time(text, known.now)) else { continue };
+        let Ok(number) = time.parse::<u64>() else { continue };
+        let changed = value.replacen(time, &(number - 1).to_string(), 1);
+        let draft = with(good, &[(name.as_str(), &changed)])?;
+        probes.push(Probe::reject("timestamp-uncovered", format!("{name} with another time"), draft).valid());
+    }
+    Ok(probes)
+}
+
+fn digits(value: &str) -> impl Iterator<Item = &str> {
+    value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|text| text.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// Whether a number is a Unix time of this week, in seconds or milliseconds.
+fn is_time(text: &str, now: u64) -> bool {
+    let seconds = match text.len() {
+        10 => text.parse::<u64>(),
+        13 => text.parse::<u64>().map(|milliseconds| milliseconds / 1000),
+        _ => return false,
+    };
+    seconds.is_ok_and(|seconds| seconds.abs_diff(now) < 7 * 24 * 3600)
+}
+
+/// Another JSON object, or another text.
+fn changed_body(body: &[u8]) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Object(mut members)) => {
+            members.insert("hookgate_audit".to_owned(), "changed".into());
+            serde_json::Value::Object(members).to_string().into_bytes()
+        }
+        Ok(_) | Err(_) => [body, b"&hookgate_audit=changed"].concat(),
+    }
+}
+
+/// Texts of 16 bytes and more in the headers of the credential.
+fn signatures(draft: &Draft, known: &Knowledge) -> Vec<String> {
+    let values = draft.headers.iter().filter(|(name, _)| known.credentials.contains(name)).map(|(_, value)| value);
+    values.flat_map(|value| segments(value)).filter(|text| text.len() >= 16).map(str::to_owned).collect()
+}
+
+/// The parts of a header's value that may be a signature.
+fn segments(value: &str) -> impl Iterator<Item = &str> {
+    let is_border = |c: char| matches!(c, ',' | ';' | ' ' | '.' | '"');
+    value.split(is_border).map(|part| {
+        part.split_once('=').map_or(part, |(key, rest)| {
+            if rest.len() > 2 {
+                rest
+            } else {
+                let _ = key;
+                part
+            }
+        })
+    })
+}
+
+/// The value with another signature of the same form; `None` if it contains none.
+fn scrambled(value: &str) -> Option<String> {
+    let longest = segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())?;
+    let is_hex = longest.chars().all(|c| c.is_ascii_hexdigit());
+    let other = |c: char| match c {
+        '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
+        '9' => '0',
+        'f'..='y' | 'F'..='Y' if !is_hex => char::from_u32(u32::from(c) + 1).unwrap_or(c),
+        'f' => 'a',
+        'F' => 'A',
+        'z' => 'a',
+        'Z' => 'A',
+        _ => c,
+    };
+    // The last letter of base64 may carry unused bits, which must stay zero.
+    let end = longest.trim_end_matches('=').len().saturating_sub(1);
+    let (start, rest) = longest.split_at(end);
+    let changed: Cow<'_, str> = start.chars().map(other).collect::<String>().into();
+    let at = value.rfind(longest)?;
+    let (before, after) = value.split_at(at);
+    Some(format!("{before}{changed}{rest}{}", after.strip_prefix(longest)?))
+}
+
+/// The value with half of its signature; `None` if it contains none.
+fn truncated(value: &str) -> Option<String> {
+    let longest = segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())?;
+    // A multiple of four letters is valid base64, and an even number valid hex.
+    let half = longest.get(..longest.len() / 8 * 4)?;
+    let at = value.rfind(longest)?;
+    let (before, after) = value.split_at(at);
+    Some(format!("{before}{half}{}", after.strip_prefix(longest)?))
+}
+
+fn bearer(draft: &Draft) -> Option<&str> {
+    let (_, value) = draft.headers.iter().find(|(name, _)| name == "authorization")?;
+    value.strip_prefix("Bearer ")
+}
+
+fn is_bearer(draft: &Draft) -> bool {
+    bearer(draft).is_some()
+}

@@ -1,0 +1,284 @@
+//! Sends the probes, and decides by the responses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::super::sign::{Draft, random_id};
+use super::catalogue::rule;
+use super::connection::{self, Outcome};
+use super::finding::{AuditReport, Evidence, Finding, Unchecked};
+use super::knowledge::{Knowledge, Source};
+use super::passive;
+use super::probe::{Act, Check, Probe};
+use super::report::{described, masked};
+use super::target::{Answer, Target};
+
+/// Responses with a server error, or none, after which the audit stops.
+const DISTRESS: usize = 5;
+
+/// One audit.
+pub(super) struct Run<'t> {
+    pub(super) target: &'t Target,
+    pub(super) upstream: Option<&'t Target>,
+    pub(super) known: &'t Knowledge,
+    rate: u32,
+    is_shown: bool,
+    started: jiff::Timestamp,
+    evidence: BTreeMap<&'static str, Vec<Evidence>>,
+    checked: Vec<&'static str>,
+    unchecked: BTreeMap<&'static str, String>,
+    /// The responses to invalid requests.
+    answers: Vec<Answered>,
+    requests: usize,
+    /// Server errors and failures in a row.
+    failures: usize,
+    stopped: Option<String>,
+}
+
+/// A response to an invalid request.
+pub(super) struct Answered {
+    pub(super) probe: String,
+    pub(super) draft: Draft,
+    pub(super) answer: Answer,
+    /// Whether the request had a credential, which was invalid.
+    pub(super) has_credential: bool,
+    /// Texts that the response may not contain.
+    pub(super) secrets: Vec<String>,
+}
+
+impl<'t> Run<'t> {
+    pub(super) fn new(
+        target: &'t Target,
+        upstream: Option<&'t Target>,
+        known: &'t Knowledge,
+        rate: u32,
+        is_shown: bool,
+    ) -> Self {
+        Self {
+            target,
+            upstream,
+            known,
+            rate,
+            is_shown,
+            started: jiff::Timestamp::now(),
+            evidence: BTreeMap::new(),
+            checked: Vec::new(),
+            unchecked: BTreeMap::new(),
+            answers: Vec::new(),
+            requests: 0,
+            failures: 0,
+            stopped: None,
+        }
+    }
+
+    /// Sends all probes.
+    ///
+    /// # Errors
+    /// The endpoint cannot be reached, or rejects the control.
+    pub(super) async fn perform(&mut self, probes: &[Probe], allow_side_effects: bool) -> anyhow::Result<()> {
+        let mut pace = interval(Duration::from_secs(1) / self.rate);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if allow_side_effects {
+            self.control(&mut pace).await?;
+        }
+        let blank = self.send(&mut pace, &self.known.blank.clone()).await?;
+        let nowhere = Draft { target: format!("/hookgate-audit-{}", random_id()), ..self.known.blank.clone() };
+        let accepts_any_path = self.send(&mut pace, &nowhere).await?.status.is_success();
+        let accepts_all = blank.status.is_success();
+        for probe in probes {
+            let needs_rejection = !matches!(probe.act, Act::Connection(_)) && probe.rule != "unauthenticated-accepted";
+            if accepts_all && needs_rejection {
+                self.skip(probe.rule, "the endpoint accepts a request without a credential");
+            } else if accepts_any_path && matches!(probe.act, Act::Elsewhere(_)) {
+                self.skip(probe.rule, "the server accepts a request at any path");
+            } else {
+                self.probe(&mut pace, probe).await;
+            }
+            if self.failures >= DISTRESS {
+                self.stopped = Some(format!("{DISTRESS} server errors or missing responses in a row"));
+                break;
+            }
+        }
+        self.judge_responses();
+        Ok(())
+    }
+
+    /// Sends a valid request first: without it, a rejection proves nothing.
+    async fn control(&mut self, pace: &mut Interval) -> anyhow::Result<()> {
+        let Some(good) = self.known.good()? else { return Ok(()) };
+        let answer = self.send(pace, &good).await?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        match self.known.source {
+            Source::Signer(_) => bail!(
+                "the endpoint rejected the valid request with {}: compare the secret, the URL and the clock; `hookgate sign` prints such a request",
+                described(&answer, &[])
+            ),
+            // It may be too old, or a duplicate.
+            Source::Captured(_) | Source::Nothing => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, pace: &mut Interval, draft: &Draft) -> anyhow::Result<Answer> {
+        pace.tick().await;
+        self.requests += 1;
+        let answer = self.target.send(draft).await;
+        let is_bad = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
+        self.failures = if is_bad { self.failures + 1 } else { 0 };
+        answer
+    }
+
+    async fn probe(&mut self, pace: &mut Interval, probe: &Probe) {
+        let outcome = match &probe.act {
+            Act::Reject(draft) | Act::Elsewhere(draft) => self.reject(pace, probe, draft).await,
+            Act::Once { first, again } => self.once(pace, probe, first, again).await,
+            Act::Retry(draft) => self.retry(pace, probe, draft).await,
+            Act::Connection(check) => self.connection(pace, probe, *check).await,
+        };
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
+        if self.is_shown {
+            println!("{}", super::report::line(probe, &outcome));
+        }
+        match outcome {
+            Outcome::Held => self.check(probe.rule),
+            Outcome::Weak(evidence) => {
+                self.check(probe.rule);
+                self.evidence.entry(probe.rule).or_default().push(evidence);
+            }
+            Outcome::Undecided(why) => self.skip(probe.rule, &why),
+        }
+    }
+
+    async fn reject(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        let answer = self.send(pace, draft).await?;
+        let is_accepted = answer.status.is_success();
+        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        self.answers.push(Answered {
+            probe: probe.name.clone(),
+            draft: draft.clone(),
+            has_credential: probe.rule != "unauthenticated-accepted" && !matches!(probe.act, Act::Elsewhere(_)),
+            secrets: probe.secrets.clone(),
+            answer,
+        });
+        Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
+    }
+
+    async fn once(
+        &mut self,
+        pace: &mut Interval,
+        probe: &Probe,
+        first: &Draft,
+        again: &Draft,
+    ) -> anyhow::Result<Outcome> {
+        let before = self.send(pace, first).await?;
+        if !before.status.is_success() {
+            return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
+        }
+        let after = self.send(pace, again).await?;
+        // An application may acknowledge a duplicate with 200. Then its response differs from that to the event.
+        let is_processed = after.status.is_success() && passive::normalized(&before) == passive::normalized(&after);
+        let evidence = self.evidence_of(&probe.name, again, &after);
+        Ok(if is_processed { Outcome::Weak(evidence) } else { Outcome::Held })
+    }
+
+    async fn retry(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        pace.tick().await;
+        self.target.break_off(draft).await?;
+        let answer = self.send(pace, draft).await?;
+        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        Ok(if answer.status.is_success() { Outcome::Held } else { Outcome::Weak(evidence) })
+    }
+
+    async fn connection(&mut self, pace: &mut Interval, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
+        if check != Check::RejectionRate {
+            pace.tick().await;
+            self.requests += 1;
+            return connection::check(check, &probe.name, self.target, self.upstream, &self.known.blank).await;
+        }
+        let mut last = None;
+        for _ in 0..50 {
+            let answer = self.send(pace, &self.known.blank.clone()).await?;
+            if answer.status.as_u16() == 429 {
+                return Ok(Outcome::Held);
+            }
+            last = Some(answer);
+        }
+        let Some(answer) = last else { return Ok(Outcome::Held) };
+        Ok(Outcome::Weak(self.evidence_of(&probe.name, &self.known.blank, &answer)))
+    }
+
+    /// Findings that follow from the responses alone.
+    fn judge_responses(&mut self) {
+        let answers = std::mem::take(&mut self.answers);
+        for (rule, found) in passive::findings(&answers) {
+            self.check(rule);
+            for answered in found {
+                let evidence = self.evidence_of(&answered.probe, &answered.draft, &answered.answer);
+                self.evidence.entry(rule).or_default().push(evidence);
+            }
+        }
+    }
+
+    fn evidence_of(&self, probe: &str, draft: &Draft, answer: &Answer) -> Evidence {
+        let hidden: Vec<&str> =
+            draft.headers.iter().map(|(_, value)| value.as_str()).filter(|value| value.len() >= 16).collect();
+        Evidence {
+            probe: probe.to_owned(),
+            request: masked(draft, &self.known.credentials),
+            response: described(answer, &hidden),
+        }
+    }
+
+    fn check(&mut self, rule: &'static str) {
+        if !self.checked.contains(&rule) {
+            self.checked.push(rule);
+        }
+        self.unchecked.remove(rule);
+    }
+
+    fn skip(&mut self, rule: &'static str, why: &str) {
+        if !self.checked.contains(&rule) {
+            self.unchecked.entry(rule).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// The report, with the rules whose probes were left out.
+    pub(super) fn report(mut self, left_out: Vec<&'static str>) -> anyhow::Result<AuditReport> {
+        for id in left_out {
+            self.skip(id, "its requests have a valid credential: --allow-side-effects");
+        }
+        let mut findings = Vec::new();
+        for (id, mut evidence) in self.evidence {
+            evidence.dedup_by(|a, b| a.probe == b.probe);
+            evidence.truncate(5);
+            findings.push(Finding::new(rule(id)?, evidence));
+        }
+        findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.cmp(&b.rule)));
+        let unchecked =
+            super::RULES.iter().filter(|rule| !self.checked.iter().any(|id| *id == rule.id)).map(|rule| Unchecked {
+                rule: rule.id.clone(),
+                reason: self
+                    .unchecked
+                    .get(rule.id.as_str())
+                    .cloned()
+                    .unwrap_or_else(|| "it does not apply, or needs a captured request or the key".to_owned()),
+            });
+        Ok(AuditReport {
+            format: 1,
+            hookgate: env!("CARGO_PKG_VERSION").to_owned(),
+            url: format!("{}{}", self.target.origin, self.target.path),
+            address: self.target.address.to_string(),
+            time: self.started.to_string(),
+            depth: self.known.depth(),
+            requests: self.requests,
+            stopped: self.stopped,
+            findings,
+            unchecked: unchecked.collect(),
+            checked: self.checked.iter().map(|&id| id.to_owned()).collect(),
+        })
+    }
+}
