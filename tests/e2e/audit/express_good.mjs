@@ -20,6 +20,11 @@ function reject(request, response, status = 401) {
   return response.sendStatus(recent.length >= REJECTIONS ? 429 : status);
 }
 
+// body-parser answers a body over its limit only when the whole of it has arrived.
+const limited = (request, response, next) =>
+  Number(request.get("content-length") ?? 0) > 256 * 1024 ? reject(request, response, 413) : next();
+app.use(limited);
+
 app.post("/github", raw, async (request, response) => {
   const signature = request.get("x-hub-signature-256");
   const body = Buffer.isBuffer(request.body) ? request.body.toString() : "";

@@ -42,6 +42,11 @@ function processed(response, key) {
   return response.json({ processed: true });
 }
 
+// body-parser answers a body over its limit only when the whole of it has arrived.
+const limited = (request, response, next) =>
+  Number(request.get("content-length") ?? 0) > 256 * 1024 ? response.sendStatus(413) : next();
+app.use(limited);
+
 // --- no credential, or its presence ---
 
 plain.post("/unsigned", raw, (_, response) => processed(response));
@@ -68,7 +73,8 @@ plain.post("/prefix", raw, (request, response) => {
 });
 
 plain.post("/equals", raw, (request, response) => {
-  if (request.get("x-hub-signature-256") !== "sha256=" + hex(GITHUB_SECRET, body(request))) return unauthorized(response);
+  const expected = "sha256=" + hex(GITHUB_SECRET, body(request));
+  if (request.get("x-hub-signature-256") !== expected) return unauthorized(response);
   return processed(response, `equals ${body(request)}`);
 });
 
@@ -160,7 +166,8 @@ plain.post("/expected-signature", raw, (request, response) => {
 });
 
 // The error handler of Express itself, which is outside of the router: a stack trace for a body that is not JSON.
-app.post("/stack-trace", express.json({ type: () => true, verify: (request, _, bytes) => (request.raw = bytes) }), (request, response) => {
+const keeping = express.json({ type: () => true, verify: (request, _, bytes) => (request.raw = bytes) });
+app.post("/stack-trace", keeping, (request, response) => {
   const right = same("sha256=" + hex(GITHUB_SECRET, request.raw ?? ""), request.get("x-hub-signature-256"));
   return right ? processed(response, `stack ${request.raw}`) : unauthorized(response);
 });

@@ -195,13 +195,13 @@ async def v0(request: Request):
 
 @app.post("/ignored-result")
 async def ignored_result(request: Request):
-    """Catches what the SDK raises."""
+    """Catches what the SDK raises, and goes on."""
     raw = await body(request)
     if not request.headers.get("stripe-signature", "").startswith("t="):
         raise HTTPException(401)
     try:
         stripe.Webhook.construct_event(raw, request.headers["stripe-signature"], STRIPE)
-    except stripe.SignatureVerificationError:
+    except (ValueError, stripe.SignatureVerificationError):
         pass
     event(raw)
     return {"processed": True}
@@ -275,7 +275,8 @@ async def expected_signature(request: Request):
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def of_token(name, claims):
+async def of_token(request, name, claims):
+    event(await body(request))
     return processed((name, claims.get("jti")))
 
 
@@ -304,7 +305,7 @@ async def jwt_naive(request: Request):
 @app.post("/jwt/no-audience")
 async def jwt_no_audience(request: Request):
     claims = verified(bearer(request), ["iss", "exp", "jti"], verify_aud=False)
-    return of_token("no-audience", scoped(claims))
+    return await of_token(request, "no-audience", scoped(claims))
 
 
 @app.post("/jwt/optional-audience")
@@ -312,29 +313,29 @@ async def jwt_optional_audience(request: Request):
     claims = verified(bearer(request), ["iss", "exp", "jti"], verify_aud=False)
     if claims.get("aud", AUDIENCE) != AUDIENCE:
         raise HTTPException(401)
-    return of_token("optional-audience", scoped(claims))
+    return await of_token(request, "optional-audience", scoped(claims))
 
 
 @app.post("/jwt/no-issuer")
 async def jwt_no_issuer(request: Request):
     claims = verified(bearer(request), ["aud", "exp", "jti"], verify_iss=False)
-    return of_token("no-issuer", scoped(claims))
+    return await of_token(request, "no-issuer", scoped(claims))
 
 
 @app.post("/jwt/no-expiry")
 async def jwt_no_expiry(request: Request):
     claims = verified(bearer(request), ["iss", "aud", "jti"], verify_exp=False)
-    return of_token("no-expiry", scoped(claims))
+    return await of_token(request, "no-expiry", scoped(claims))
 
 
 @app.post("/jwt/no-times")
 async def jwt_no_times(request: Request):
-    return of_token("no-times", scoped(verified(bearer(request), verify_nbf=False, verify_iat=False)))
+    return await of_token(request, "no-times", scoped(verified(bearer(request), verify_nbf=False, verify_iat=False)))
 
 
 @app.post("/jwt/no-scope")
 async def jwt_no_scope(request: Request):
-    return of_token("no-scope", verified(bearer(request)))
+    return await of_token(request, "no-scope", verified(bearer(request)))
 
 
 @app.post("/jwt/no-jti")
@@ -400,7 +401,7 @@ async def jwt_kid_path(request: Request):
     except (jwt.PyJWTError, RecursionError, OSError, ValueError):
         raise HTTPException(401) from None
     if key == PUBLIC:
-        return of_token("kid-path", scoped(verified(token)))
+        return await of_token(request, "kid-path", scoped(verified(token)))
     by_header(token, key)
     return {"processed": True}
 
@@ -415,7 +416,7 @@ async def jwt_embedded_key(request: Request):
             jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["RS256"], options={"verify_aud": False})
     except (jwt.PyJWTError, RecursionError):
         raise HTTPException(401) from None
-    return {"processed": True} if jwk else of_token("embedded-key", scoped(verified(token)))
+    return {"processed": True} if jwk else await of_token(request, "embedded-key", scoped(verified(token)))
 
 
 # --- around the credential --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""Starts the gallery of gallery.yaml on free ports of 127.0.0.1, and prints {endpoint: URL} as JSON until it is stopped.
+"""Starts the gallery of gallery.yaml on free ports of 127.0.0.1, prints {endpoint: URL} as JSON, and waits for its end.
 
+    apt-get install --no-install-recommends nginx nodejs npm puma ruby-sinatra
     npm ci --prefix tests/e2e/audit --ignore-scripts
     target/venv/bin/python tests/e2e/audit/gallery.py [--hookgate BINARY]
 
@@ -36,7 +37,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from harness import free_ports, until  # noqa: E402
+import harness  # noqa: E402
+
+harness.PATIENCE = 90  # a dozen processes start at the same time
 
 DEPTHS = ["blind", "captured", "key"]
 DECLARED = yaml.safe_load((HERE / "gallery.yaml").read_text())
@@ -56,6 +59,11 @@ def replaced(value, names):
     return value
 
 
+def has_sinatra():
+    ruby = shutil.which("ruby")
+    return ruby and subprocess.run([ruby, "-e", "require 'sinatra/base'"], capture_output=True).returncode == 0
+
+
 class Gallery:
     """The applications, and a folder with keys, certificates and the files that an audit is given."""
 
@@ -64,14 +72,11 @@ class Gallery:
         self.missing = {name: self.lacks(app) for name, app in DECLARED["apps"].items() if self.lacks(app)}
         self.apps = {name: app for name, app in DECLARED["apps"].items() if name not in self.missing}
         self.endpoints = [endpoint for endpoint in DECLARED["endpoints"] if endpoint["app"] in self.apps]
-        self.ports, self.processes = dict(zip(self.apps, free_ports(len(self.apps)))), []
+        self.ports, self.processes = dict(zip(self.apps, harness.free_ports(len(self.apps)))), []
 
     def lacks(self, app):
         """The first thing that the application needs and that is not there."""
-        found = {
-            "hookgate": lambda: self.hookgate,
-            "sinatra": lambda: not subprocess.run(["ruby", "-e", "require 'sinatra/base'"], capture_output=True).returncode,
-        }
+        found = {"hookgate": lambda: self.hookgate, "sinatra": has_sinatra}
         there = lambda need: (HERE / need).exists() if "/" in need else shutil.which(need, path=PATH)
         return next((need for need in app.get("needs", []) if not found.get(need, lambda: there(need))()), None)
 
@@ -104,9 +109,8 @@ class Gallery:
         if command[0] == "nginx":
             text = replaced((HERE / "nginx.conf").read_text(), names | {"UPSTREAM": names["SECOND"]})
             (self.folder / "nginx.conf").write_text(text)
-            # -e: nginx opens a log before it reads the configuration.
-            command = ["nginx", "-e", str(self.folder / "nginx.log"), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
-        environment = {"PATH": PATH, "HOME": str(self.folder), "KEYS": str(self.folder), "LC_ALL": "C.UTF-8", **ENVIRONMENT}
+        folder = str(self.folder)
+        environment = {"PATH": PATH, "HOME": folder, "KEYS": folder, "LC_ALL": "C.UTF-8", **ENVIRONMENT}
         with open(self.log(name), "wb") as log:
             self.processes.append(subprocess.Popen(command, cwd=HERE, env=environment, stdout=log, stderr=log))
 
@@ -119,7 +123,7 @@ class Gallery:
             with socket.socket() as tried:
                 return process.poll() is not None or tried.connect_ex(("127.0.0.1", self.ports[name])) == 0
 
-        until(f"{name} listens", listens)
+        harness.until(f"{name} listens", listens)
         assert process.poll() is None, f"{name} ended with {process.returncode}\n{self.log(name).read_text()}"
 
     def url(self, endpoint):
@@ -137,9 +141,10 @@ class Gallery:
         return DEPTHS if endpoint.get("given") else DEPTHS[:1]
 
     def arguments(self, endpoint, depth):
-        """Arguments of `hookgate audit` after the URL. A captured request is new, since it is valid for five minutes."""
+        """Arguments of `hookgate audit` after the URL. The captured request is new: it is valid for five minutes."""
         given, ca = endpoint.get("given", {}), ["--cacert", str(self.folder / "ca.pem")]
-        always = ["--i-own-this", "--allow-private-address", "--allow-side-effects", *(ca if self.url(endpoint)[:5] == "https" else [])]
+        always = ["--i-own-this", "--allow-private-address", "--allow-side-effects"]
+        always += ca if self.url(endpoint).startswith("https:") else []
         if depth == "blind":
             return always
         if depth == "captured":
@@ -149,7 +154,8 @@ class Gallery:
         headers = [f"--header={name}: {value}" for name, value in fresh_headers(endpoint).items()]
         if "preset" in given:
             return [*always, *headers, "--preset", given["preset"], "--secret-env", given["secret"]]
-        return [*always, *headers, "--config", str(self.configuration(endpoint)), "--key", str(self.folder / "issuer.key")]
+        files = ["--config", str(self.configuration(endpoint)), "--key", str(self.folder / "issuer.key")]
+        return [*always, *headers, *files]
 
     def configuration(self, endpoint):
         """gateway.yaml with the route of an endpoint."""
@@ -168,7 +174,7 @@ class Gallery:
 def genuine(folder, endpoint, body=None, at=None, secret=None, claims=None, header=None, key=None):
     """Signed by the provider's SDK where there is one, and by PyJWT. The arguments change what is signed."""
     given, now = endpoint["given"], int(time.time()) if at is None else at
-    body = body if body is not None else json.dumps({"id": f"evt_{uuid.uuid4().hex}", "type": "audit"}, separators=(",", ":")).encode()
+    body = body if body is not None else f'{{"id":"evt_{uuid.uuid4().hex}","type":"audit"}}'.encode()
     headers = {"Content-Type": "application/json", **fresh_headers(endpoint)}
     secret = secret if secret is not None else ENVIRONMENT[given.get("secret", "GITHUB_SECRET")]
     mac = lambda algorithm: hmac.new(secret.encode(), body, algorithm).hexdigest()
@@ -201,7 +207,8 @@ def fresh_headers(endpoint):
 
 def message(endpoint, headers, body):
     """The HTTP/1.1 message that `hookgate audit --request` reads."""
-    lines = [f"POST {endpoint['path']} HTTP/1.1", "Host: gallery.test", *[f"{name}: {value}" for name, value in headers.items()]]
+    lines = [f"POST {endpoint['path']} HTTP/1.1", "Host: gallery.test"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
@@ -214,10 +221,11 @@ def write_keys(folder):
     ca = ec.generate_private_key(ec.SECP256R1())
     own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CA of the gallery")])
     (folder / "ca.pem").write_bytes(certificate(own, ca, own, ca, 365))
-    for name, host, days in [("good", "127.0.0.1", 300), ("other-name", "192.0.2.1", 300), ("expiring", "127.0.0.1", 5)]:
+    rows = [("good", "127.0.0.1", 300), ("other-name", "192.0.2.1", 300), ("expiring", "127.0.0.1", 5)]
+    for name, address, days in rows:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-        (folder / f"{name}.crt").write_bytes(certificate(subject, key, own, ca, days, host))
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
+        (folder / f"{name}.crt").write_bytes(certificate(subject, key, own, ca, days, address))
         (folder / f"{name}.key").write_bytes(as_pem(key))
 
 
@@ -226,13 +234,14 @@ def as_pem(key):
     return key.private_bytes(pem, form, serialization.NoEncryption())
 
 
-def certificate(subject, key, issuer, issuer_key, days, host=None):
+def certificate(subject, key, issuer, issuer_key, days, address=None):
     now = datetime.datetime.now(datetime.timezone.utc)
     built = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number(),
                                     now - datetime.timedelta(days=1), now + datetime.timedelta(days=days))
-    built = built.add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
-    if host:
-        built = built.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+    built = built.add_extension(x509.BasicConstraints(ca=address is None, path_length=None), critical=True)
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        built = built.add_extension(names, critical=False)
     return built.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -243,7 +252,8 @@ def main():
     with Gallery(parser.parse_args().hookgate) as gallery:
         for name, need in gallery.missing.items():
             print(f"left out: {name}, since {need} is not installed", file=sys.stderr)
-        print(json.dumps({endpoint["name"]: gallery.url(endpoint) for endpoint in gallery.endpoints}, indent=1), flush=True)
+        urls = {endpoint["name"]: gallery.url(endpoint) for endpoint in gallery.endpoints}
+        print(json.dumps(urls, indent=1), flush=True)
         signal.pause()
 
 

@@ -1,4 +1,4 @@
-"""uvicorn over TLS. Arguments: the application, the port, the certificate without .crt, and `old` for TLS 1.0 and 1.1 too."""
+"""uvicorn over TLS. Arguments: application, port, certificate without .crt, and `old` for TLS 1.0 and 1.1."""
 import ssl
 import sys
 
