@@ -69,7 +69,7 @@ plain.post("/parsed-body", express.json({ type: () => true, limit: "256kb" }), (
 plain.post("/prefix", raw, (request, response) => {
   const given = request.get("x-hub-signature-256")?.slice("sha256=".length);
   if (!given || !hex(GITHUB_SECRET, body(request)).startsWith(given)) return unauthorized(response);
-  return processed(response, `prefix ${body(request)}`);
+  return processed(response);
 });
 
 plain.post("/equals", raw, (request, response) => {

@@ -155,7 +155,7 @@ async def prefix(request: Request):
     raw, given = await body(request), request.headers.get("x-hub-signature-256")
     if given is None or not hexdigest(GITHUB, raw).startswith(given.removeprefix("sha256=")):
         raise HTTPException(401)
-    return processed(("prefix", raw))
+    return {"processed": True}
 
 
 @app.post("/equals")
@@ -352,7 +352,7 @@ async def jwt_query(request: Request):
 
 
 def by_header(token, key):
-    """Verifies with the algorithm that the token names, as PyJWT did before version 1.5 (CVE-2017-11424)."""
+    """Verifies with the algorithm that the token names, as PyJWT 1.5.0 did with some keys (CVE-2017-11424)."""
     try:
         head, payload, signature = token.split(".")
         decode = lambda part: base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
