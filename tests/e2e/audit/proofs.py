@@ -54,7 +54,7 @@ class Endpoint:
 
     def send(self, headers=(), body=b'{"id":"x","type":"audit"}', method="POST", url=None):
         verify = False if "other-name" in self.declared["app"] else self.tls
-        with httpx.Client(verify=verify, trust_env=False, timeout=20) as client:
+        with httpx.Client(verify=verify, trust_env=False, timeout=90) as client:
             return client.request(method, url or self.url, content=body, headers=dict(headers))
 
     def accepts(self, *request, **options):
