@@ -14,6 +14,7 @@ use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
 use super::AuditArguments;
 use super::target::Target;
 use crate::auth::Policy;
+use crate::auth::signature::{Component, SignaturePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Handles, Sources, compile};
 use crate::route::Route;
@@ -150,6 +151,14 @@ impl Signer {
         if !self.is_fixed {
             draft.body = format!(r#"{{"id":"evt_{}","type":"hookgate.audit"}}"#, random_id()).into_bytes();
         }
+        for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
+            *value = random_id();
+        }
+        let id = find_signature(&self.route.rules.policy).and_then(|signature| signature.id.as_ref());
+        if let (Some(Component::Located(locator, _)), false) = (id, self.is_fixed) {
+            // A place that cannot be filled is reported when the request is signed.
+            let _ = draft.place(locator, format!("evt_{}", random_id()));
+        }
         draft
     }
 
@@ -166,6 +175,26 @@ impl Signer {
     pub(super) fn sign(&self, route: &Arc<Route>, mut draft: Draft, seconds: i64) -> anyhow::Result<Draft> {
         fill(route, &mut draft, &self.keys(seconds))?;
         Ok(draft)
+    }
+}
+
+/// Whether a header usually carries the id of an event.
+pub(super) fn is_event_id(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with("-id") || name.contains("delivery") || name.contains("idempotency")
+}
+
+/// The first signature scheme of a policy.
+pub(super) fn find_signature(policy: &Policy) -> Option<&SignaturePolicy> {
+    match policy {
+        Policy::Signature(signature) => Some(signature),
+        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find_signature),
+        Policy::Jwt(_)
+        | Policy::Detached(_)
+        | Policy::MessageSignature(_)
+        | Policy::ClientCertificate(_)
+        | Policy::Token(_)
+        | Policy::Public => None,
     }
 }
 
@@ -198,7 +227,7 @@ fn secret(arguments: &AuditArguments) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 /// A route of one preset, for signing.
 fn of_preset(preset: &str, secret: &[u8], target: &Target) -> anyhow::Result<Arc<Route>> {
     let text = serde_json::json!({
-        "listeners": [{"address": "127.0.0.1:1"}],
+        "listeners": [{"address": "127.0.0.1:1", "plaintext": true}],
         "routes": [{
             "name": "audit",
             "match": {"path": target.path.split('?').next()},

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use http::StatusCode;
+
 use super::run::Answered;
 use super::target::Answer;
 
@@ -15,6 +17,7 @@ const FRAMEWORK_TEXTS: &[&str] = &[
     "ActionController::",
     "ActionDispatch::",
     "Sinatra doesn",
+    "JSON::ParserError",
     "site-packages/",
     "/gems/",
     "Whoops, looks like something went wrong",
@@ -36,7 +39,7 @@ pub(super) fn findings(answers: &[Answered]) -> Vec<(&'static str, Vec<&Answered
 }
 
 fn reveals_framework(answer: &Answer) -> bool {
-    let text = String::from_utf8_lossy(&answer.body);
+    let text = String::from_utf8_lossy(&answer.body).replace("&#x2F;", "/");
     FRAMEWORK_TEXTS.iter().any(|known| text.contains(known))
         || FRAMEWORK_HEADERS.iter().any(|name| answer.headers.contains_key(*name))
 }
@@ -46,12 +49,12 @@ fn reveals_secret(answered: &Answered) -> bool {
     answered.secrets.iter().any(|secret| text.contains(secret.as_str()))
 }
 
-/// One response of each kind, if responses to invalid credentials in one header are of several kinds.
+/// One response of each kind, if invalid credentials get 401 with several kinds of bodies. 403 is for a genuine sender
+/// that lacks rights.
 fn told_apart(answers: &[Answered]) -> Vec<&Answered> {
     let mut seen = BTreeSet::new();
-    let rejected = answers
-        .iter()
-        .filter(|answered| answered.has_credential && matches!(answered.answer.status.as_u16(), 401 | 403));
+    let rejected =
+        answers.iter().filter(|answered| answered.has_credential && answered.answer.status == StatusCode::UNAUTHORIZED);
     let kinds: Vec<&Answered> = rejected.filter(|answered| seen.insert(normalized(&answered.answer))).collect();
     if kinds.len() > 1 { kinds } else { Vec::new() }
 }

@@ -25,6 +25,8 @@ pub(super) enum Act {
     Retry(Box<Draft>),
     /// The request must not be accepted here if it is rejected at its own path.
     Elsewhere(Box<Draft>),
+    /// The request is not well-formed: any response but a server error is right.
+    Malformed(Box<Draft>),
     /// A check of the connection.
     Connection(Check),
 }

@@ -3,6 +3,8 @@
 mod html;
 mod sarif;
 
+use std::collections::BTreeMap;
+
 use super::super::sign::Draft;
 use super::connection::Outcome;
 use super::finding::AuditReport;
@@ -46,11 +48,12 @@ pub(super) fn text(report: &AuditReport) -> String {
         }
         text.push_str(&format!("  in hookgate:\n{}", indented(&finding.fix.hookgate)));
     }
-    if !report.unchecked.is_empty() {
-        text.push_str("\nNot decided:\n");
-        for unchecked in &report.unchecked {
-            text.push_str(&format!("  {:<28} {}\n", unchecked.rule, unchecked.reason));
-        }
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for unchecked in &report.unchecked {
+        reasons.entry(&unchecked.reason).or_default().push(&unchecked.rule);
+    }
+    for (reason, rules) in reasons {
+        text.push_str(&format!("\nNot decided, since {reason}:\n  {}\n", rules.join(" ")));
     }
     let count = report.findings.iter().filter(|finding| !finding.accepted).count();
     text.push_str(&format!("\n{} rules checked, {count} weaknesses", report.checked.len()));

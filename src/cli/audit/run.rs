@@ -36,6 +36,8 @@ pub(super) struct Run<'t> {
     /// Server errors and failures in a row.
     failures: usize,
     stopped: Option<String>,
+    /// The response to the first valid request.
+    control: Option<Answer>,
 }
 
 /// A response to an invalid request.
@@ -71,6 +73,7 @@ impl<'t> Run<'t> {
             requests: 0,
             failures: 0,
             stopped: None,
+            control: None,
         }
     }
 
@@ -81,6 +84,12 @@ impl<'t> Run<'t> {
     pub(super) async fn perform(&mut self, probes: &[Probe], allow_side_effects: bool) -> anyhow::Result<()> {
         let mut pace = interval(Duration::from_secs(1) / self.rate);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if self.target.is_tls
+            && let Err(error) = self.target.certificate().await
+            && format!("{error:#}").contains("certificate")
+        {
+            return self.without_certificate(&mut pace, probes).await;
+        }
         if allow_side_effects {
             self.control(&mut pace).await?;
         }
@@ -106,11 +115,32 @@ impl<'t> Run<'t> {
         Ok(())
     }
 
+    /// Nothing is sent over TLS to a server whose certificate is not valid.
+    async fn without_certificate(&mut self, pace: &mut Interval, probes: &[Probe]) -> anyhow::Result<()> {
+        for probe in probes {
+            match probe.act {
+                Act::Connection(Check::Certificate | Check::OldTls | Check::PlainHttp | Check::UpstreamDirect) => {
+                    self.probe(pace, probe).await;
+                }
+                Act::Connection(Check::CertificateDays | Check::BodyLimit | Check::RejectionRate)
+                | Act::Reject(_)
+                | Act::Once { .. }
+                | Act::Retry(_)
+                | Act::Elsewhere(_)
+                | Act::Malformed(_) => {
+                    self.skip(probe.rule, "the certificate is not valid; --cacert trusts another CA")
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a valid request first: without it, a rejection proves nothing.
     async fn control(&mut self, pace: &mut Interval) -> anyhow::Result<()> {
         let Some(good) = self.known.good()? else { return Ok(()) };
         let answer = self.send(pace, &good).await?;
         if answer.status.is_success() {
+            self.control = Some(answer);
             return Ok(());
         }
         match self.known.source {
@@ -127,7 +157,8 @@ impl<'t> Run<'t> {
         pace.tick().await;
         self.requests += 1;
         let answer = self.target.send(draft).await;
-        let is_bad = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
+        // 500 for an invalid request is a finding; an overloaded server has no response, or one of these.
+        let is_bad = answer.as_ref().map_or(true, |answer| matches!(answer.status.as_u16(), 502..=504));
         self.failures = if is_bad { self.failures + 1 } else { 0 };
         answer
     }
@@ -135,6 +166,7 @@ impl<'t> Run<'t> {
     async fn probe(&mut self, pace: &mut Interval, probe: &Probe) {
         let outcome = match &probe.act {
             Act::Reject(draft) | Act::Elsewhere(draft) => self.reject(pace, probe, draft).await,
+            Act::Malformed(draft) => self.malformed(pace, probe, draft).await,
             Act::Once { first, again } => self.once(pace, probe, first, again).await,
             Act::Retry(draft) => self.retry(pace, probe, draft).await,
             Act::Connection(check) => self.connection(pace, probe, *check).await,
@@ -155,16 +187,36 @@ impl<'t> Run<'t> {
 
     async fn reject(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
         let answer = self.send(pace, draft).await?;
+        if answer.status.as_u16() == 429 {
+            return Ok(Outcome::Undecided("the endpoint limits the rate: choose a lower --rate".to_owned()));
+        }
         let is_accepted = answer.status.is_success();
         let evidence = self.evidence_of(&probe.name, draft, &answer);
+        self.record(probe, draft, answer);
+        Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
+    }
+
+    async fn malformed(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        let answer = self.send(pace, draft).await?;
+        let is_error = answer.status.is_server_error();
+        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        self.record(probe, draft, answer);
+        Ok(if is_error { Outcome::Weak(evidence) } else { Outcome::Held })
+    }
+
+    fn record(&mut self, probe: &Probe, draft: &Draft, answer: Answer) {
+        let is_credential = |name: &str| match self.known.credentials.as_slice() {
+            [] => name == "authorization",
+            names => names.iter().any(|known| known == name),
+        };
+        let has_credential = draft.headers.iter().any(|(name, value)| is_credential(name) && !value.is_empty());
         self.answers.push(Answered {
             probe: probe.name.clone(),
             draft: draft.clone(),
-            has_credential: probe.rule != "unauthenticated-accepted" && !matches!(probe.act, Act::Elsewhere(_)),
+            has_credential: has_credential && matches!(probe.act, Act::Reject(_)),
             secrets: probe.secrets.clone(),
             answer,
         });
-        Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
     async fn once(
@@ -174,7 +226,14 @@ impl<'t> Run<'t> {
         first: &Draft,
         again: &Draft,
     ) -> anyhow::Result<Outcome> {
-        let before = self.send(pace, first).await?;
+        // The control has used a captured request up.
+        let before = match (&self.known.source, self.control.clone()) {
+            (Source::Captured(_), Some(control)) => control,
+            (Source::Captured(_), None) => {
+                return Ok(Outcome::Undecided("the captured request was rejected".to_owned()));
+            }
+            (Source::Nothing | Source::Signer(_), _) => self.send(pace, first).await?,
+        };
         if !before.status.is_success() {
             return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
         }
@@ -249,7 +308,7 @@ impl<'t> Run<'t> {
     /// The report, with the rules whose probes were left out.
     pub(super) fn report(mut self, left_out: Vec<&'static str>) -> anyhow::Result<AuditReport> {
         for id in left_out {
-            self.skip(id, "its requests have a valid credential: --allow-side-effects");
+            self.skip(id, "requests with a valid credential need --allow-side-effects");
         }
         let mut findings = Vec::new();
         for (id, mut evidence) in self.evidence {
@@ -265,7 +324,7 @@ impl<'t> Run<'t> {
                     .unchecked
                     .get(rule.id.as_str())
                     .cloned()
-                    .unwrap_or_else(|| "it does not apply, or needs a captured request or the key".to_owned()),
+                    .unwrap_or_else(|| "the endpoint has no such credential, or the audit needs a captured request, the key or an option".to_owned()),
             });
         Ok(AuditReport {
             format: 1,

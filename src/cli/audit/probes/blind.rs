@@ -69,7 +69,8 @@ pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> 
         ("a body that is not UTF-8", &b"\xff\xfe\xfd"[..]),
     ] {
         let draft = Draft { body: body.to_vec(), ..with(blank, &[("authorization", "Bearer a.b.c")])? };
-        probes.push(Probe::reject("server-error", name, draft));
+        let act = Act::Malformed(Box::new(draft));
+        probes.push(Probe { act, ..Probe::reject("server-error", name, blank.clone()) });
     }
     Ok(probes)
 }

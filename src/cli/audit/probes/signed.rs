@@ -6,7 +6,7 @@ use http::Method;
 use zeroize::Zeroizing;
 
 use super::super::super::sign::{Draft, random_id};
-use super::super::knowledge::{Knowledge, Signer, Source};
+use super::super::knowledge::{Knowledge, Signer, Source, find_signature, is_event_id};
 use super::super::probe::{Act, Probe};
 use super::blind::with;
 use crate::auth::Policy;
@@ -53,6 +53,10 @@ pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<
         let mut draft = Draft { target: format!("{}{sign}access_token={token}", good.target), ..good.clone() };
         draft.headers.retain(|(name, _)| name != "authorization");
         probes.push(Probe::reject("token-in-query", "the token as access_token in the query", draft).valid());
+        let mut draft = good.clone();
+        draft.headers.insert(0, ("authorization".to_owned(), format!("Bearer {}", random_id())));
+        let name = "an invalid token in a first Authorization header, the valid one in a second";
+        probes.push(Probe::reject("multiple-credentials", name, draft).valid());
     }
     let put = Draft { method: Method::PUT, ..good.clone() };
     probes.push(Probe::reject("method-unbound", "the request with the method PUT", put).valid());
@@ -62,7 +66,7 @@ pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<
 /// Requests that a key signs otherwise than the sender does.
 pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    let Some(policy) = find(&signer.route.rules.policy) else { return Ok(probes) };
+    let Some(policy) = find_signature(&signer.route.rules.policy) else { return Ok(probes) };
     if matches!(policy.algorithm, SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256) {
         for (rule, name, key) in [
             ("signature-wrong-key", "signed with another secret", random_id().into_bytes()),
@@ -118,27 +122,12 @@ pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
 
 /// Headers that look like the id of an event and that the signature does not cover.
 fn ids(good: &Draft, signer: &Signer) -> Vec<String> {
-    let looks = |name: &str| name.ends_with("-id") || name.contains("delivery") || name.contains("idempotency");
     let covered = |name: &str| {
-        let policy = find(&signer.route.rules.policy);
+        let policy = find_signature(&signer.route.rules.policy);
         policy.is_some_and(|policy| name.parse().is_ok_and(|name| policy.signs_header(&name)))
     };
     let names = good.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
-    names.filter(|name| looks(name) && !covered(name)).collect()
-}
-
-/// The first signature scheme of a policy.
-fn find(policy: &Policy) -> Option<&SignaturePolicy> {
-    match policy {
-        Policy::Signature(signature) => Some(signature),
-        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find),
-        Policy::Jwt(_)
-        | Policy::Detached(_)
-        | Policy::MessageSignature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::Public => None,
-    }
+    names.filter(|name| is_event_id(name) && !covered(name)).collect()
 }
 
 /// Changes each signature scheme of a policy.

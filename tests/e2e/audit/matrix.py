@@ -1,0 +1,86 @@
+"""Audits every endpoint of the gallery at every depth, and compares the findings with those that gallery.yaml expects.
+
+    target/venv/bin/python tests/e2e/audit/matrix.py --hookgate BINARY [--only NAME] [--rounds 10] [--markdown FILE]
+
+A planted weakness that is not found, and a finding that was not planted, are failures. The audits run without the
+header that marks their requests in every second round, so that no endpoint behaves for the auditor.
+"""
+import argparse
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from gallery import ENVIRONMENT, PATH, Gallery  # noqa: E402
+
+# Requests a second.
+RATE = "200"
+
+
+def audit(hookgate, gallery, endpoint, depth, marked):
+    command = [hookgate, "audit", gallery.url(endpoint), *gallery.arguments(endpoint, depth), "--rate", RATE,
+               "--format", "json", *([] if marked else ["--no-marker"])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=gallery.folder,
+                          env={"PATH": PATH, **ENVIRONMENT})
+    if done.returncode not in (0, 2):
+        return None, f"exit {done.returncode}: {done.stderr.strip()[-400:]}"
+    report = json.loads(done.stdout)
+    return {finding["rule"]: finding for finding in report["findings"]}, None
+
+
+def compare(gallery, endpoint, depth, found, failure):
+    if failure:
+        return [failure]
+    must, may = gallery.expected(endpoint, depth)
+    evidence = lambda rule: found[rule]["evidence"][0] if found[rule]["evidence"] else {}
+    missed = [f"missed: {rule}" for rule in sorted(must - found.keys())]
+    return missed + [f"false: {rule} {evidence(rule).get('probe')} -> {evidence(rule).get('response')}"
+                     for rule in sorted(found.keys() - may)]
+
+
+def table(gallery, results):
+    """The matrix as a table in Markdown: a row an endpoint, with the findings of its deepest audit."""
+    rows = ["| endpoint | depth | found |", "|---|---|---|"]
+    for endpoint in gallery.endpoints:
+        depth = gallery.depths(endpoint)[-1]
+        found = results.get((endpoint["name"], depth)) or {}
+        rows.append(f"| {endpoint['name']} | {depth} | {', '.join(sorted(found)) or 'none'} |")
+    return "\n".join(rows) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hookgate", required=True)
+    parser.add_argument("--only")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--markdown")
+    arguments = parser.parse_args()
+    hookgate = str(pathlib.Path(arguments.hookgate).resolve())
+    failed, audits, results = 0, 0, {}
+    for round_ in range(arguments.rounds):
+        # A new gallery: limits and seen ids of the last round are gone.
+        with Gallery(hookgate) as gallery:
+            for name, need in gallery.missing.items():
+                print(f"left out: {name}, since {need} is not installed", file=sys.stderr)
+            for depth in ("blind", "captured", "key"):
+                chosen = [endpoint for endpoint in gallery.endpoints
+                          if depth in gallery.depths(endpoint) and arguments.only in (None, endpoint["name"])]
+                run = lambda endpoint: audit(hookgate, gallery, endpoint, depth, round_ % 2 == 0)
+                with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                    for endpoint, (found, failure) in zip(chosen, pool.map(run, chosen)):
+                        audits += 1
+                        results[endpoint["name"], depth] = found
+                        problems = compare(gallery, endpoint, depth, found, failure)
+                        failed += bool(problems)
+                        for problem in problems:
+                            print(f"{endpoint['name']:<32} {depth:<9} {problem}", flush=True)
+            if arguments.markdown:
+                pathlib.Path(arguments.markdown).write_text(table(gallery, results))
+    print(f"{audits} audits, {failed} not as expected")
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
