@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// All warnings at `now`, one line each: valid but unsafe settings, and expired certificate revocation lists.
+    /// All warnings at `now`, one line each: valid but unsafe settings, dry runs, and expired certificate revocation lists.
     pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
         let ended = self.client_crls.iter().filter(|(_, expires)| *expires <= now);
         let ended = ended.map(|(place, _)| {
@@ -51,7 +51,10 @@ impl Config {
                 "a revocation list has expired; client certificates of its issuer are rejected until it is renewed";
             format!("{place}: {problem}")
         });
-        self.warnings.iter().cloned().chain(ended).collect()
+        let mut dry_runs: Vec<String> =
+            self.snapshot.routes.routes().filter_map(|route| route.dry_run_warning(now)).collect();
+        dry_runs.sort();
+        self.warnings.iter().cloned().chain(ended).chain(dry_runs).collect()
     }
 }
 
