@@ -1,6 +1,6 @@
 //! The composition root: builds the services of a gateway, starts its threads, and drains it.
 
-mod listen;
+pub mod listen;
 pub mod memory;
 mod start_lines;
 
@@ -29,23 +29,14 @@ use crate::services::Services;
 use crate::snapshot::SharedSnapshot;
 use crate::store::{StoreClient, StoreStartError};
 use crate::telemetry;
-use listen::listen;
+use listen::{ListenError, listen};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is in use, or does not belong to this host.
-    #[error("{field}: cannot listen on {address}: {cause}: {help}")]
-    Listen {
-        /// The key in gateway.yaml.
-        field: String,
-        /// The address as configured.
-        address: SocketAddr,
-        /// Error of the operating system.
-        cause: std::io::Error,
-        /// What the operator can do.
-        help: String,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A thread or its runtime could not be created.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),

@@ -110,7 +110,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    /// What is written at each level of `debug` and of more precise directives.
+    /// Lines that are written at each level of `debug` and of more precise directives.
     #[test]
     fn a_level_is_that_of_hookgate_alone() {
         for (directives, expected) in [

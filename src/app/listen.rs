@@ -7,15 +7,28 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::StartError;
 use crate::exposure::{TABLES, listening_socket};
 use crate::server::BACKLOG;
 
 /// The first port that any process may bind, unless `net.ipv4.ip_unprivileged_port_start` says otherwise.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
+/// A socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("{field}: cannot listen on {address}: {cause}: {help}")]
+pub struct ListenError {
+    /// The key in gateway.yaml.
+    pub field: String,
+    /// The address as configured.
+    pub address: SocketAddr,
+    /// Error of the operating system.
+    pub cause: io::Error,
+    /// Advice for the operator.
+    pub help: String,
+}
+
 /// A listening socket from which all workers accept; `field` is its key in gateway.yaml.
-pub(super) fn listen(field: String, address: SocketAddr) -> Result<TcpListener, StartError> {
+pub(super) fn listen(field: String, address: SocketAddr) -> Result<TcpListener, ListenError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // A restart must not wait for old connections; a port that another process uses is still an error.
@@ -25,7 +38,7 @@ pub(super) fn listen(field: String, address: SocketAddr) -> Result<TcpListener, 
         socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
         Ok(TcpListener::from(socket))
     };
-    bind().map_err(|cause: io::Error| StartError::Listen { help: help(address, &cause), field, address, cause })
+    bind().map_err(|cause: io::Error| ListenError { help: help(address, &cause), field, address, cause })
 }
 
 fn help(address: SocketAddr, error: &io::Error) -> String {

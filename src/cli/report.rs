@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::arguments::OutputFormat;
 use crate::telemetry::escaped;
-use captures::{Capture, Captures, captures};
+use captures::{CapturedFile, Captures, captures};
 use summary::{LogSummary, ReasonCounts, RejectionKind, RouteCounts};
 
 /// The longest line that is read, in bytes; a line of the log is shorter.
@@ -41,8 +41,8 @@ pub struct ReportArguments {
     format: OutputFormat,
 }
 
-/// What the log and the captures say.
-struct Report {
+/// The contents of the log and the captures.
+struct LogReport {
     log: LogSummary,
     captures: Captures,
     config: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<()> {
         read(&mut log, stdin().lock()).context("cannot read standard input")?;
     }
     let captures = arguments.captured.as_deref().map(captures).transpose()?.unwrap_or_default();
-    let report = Report { log, captures, config: arguments.config.clone() };
+    let report = LogReport { log, captures, config: arguments.config.clone() };
     match arguments.format {
         OutputFormat::Text => print!("{}", report.text()),
         OutputFormat::Json => println!("{:#}", report.json()),
@@ -79,7 +79,7 @@ fn read(log: &mut LogSummary, input: impl Read) -> std::io::Result<()> {
     Ok(())
 }
 
-impl Report {
+impl LogReport {
     /// The routes of the log and of the captures.
     fn routes(&self) -> impl Iterator<Item = (&String, RouteView<'_>)> {
         let names: BTreeSet<&String> = self.log.routes.keys().chain(self.captures.keys()).collect();
@@ -126,7 +126,7 @@ impl Report {
         kind: RejectionKind,
         reason: &str,
         counts: Option<&ReasonCounts>,
-        captures: &[Capture],
+        captures: &[CapturedFile],
     ) -> String {
         let requests = counts.map_or_else(|| "captured".to_owned(), |counts| counts.requests.to_string());
         let mut text = format!("  {requests:>8} {:<17} {}\n", kind.words(), escaped(reason));
@@ -148,7 +148,7 @@ impl Report {
     }
 
     /// The command line that explains a captured request.
-    fn explain(&self, capture: &Capture) -> String {
+    fn explain(&self, capture: &CapturedFile) -> String {
         let config = self.config.iter().map(|path| format!("--config {} ", word(path)));
         let config: String = config.collect();
         format!("hookgate explain {config}--request {} --now {}", word(&capture.file), capture.at)
@@ -198,13 +198,13 @@ impl Report {
 /// A route in the log, in the captures, or in both.
 struct RouteView<'r> {
     counts: Option<&'r RouteCounts>,
-    captures: Option<&'r BTreeMap<(RejectionKind, String), Vec<Capture>>>,
+    captures: Option<&'r BTreeMap<(RejectionKind, String), Vec<CapturedFile>>>,
 }
 
 impl<'r> RouteView<'r> {
     fn reasons(
         &self,
-    ) -> impl Iterator<Item = (&'r (RejectionKind, String), Option<&'r ReasonCounts>, &'r [Capture])> + use<'_, 'r>
+    ) -> impl Iterator<Item = (&'r (RejectionKind, String), Option<&'r ReasonCounts>, &'r [CapturedFile])> + use<'_, 'r>
     {
         let counted = self.counts.iter().flat_map(|counts| counts.reasons.keys());
         let captured = self.captures.iter().flat_map(|captures| captures.keys());

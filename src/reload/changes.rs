@@ -1,4 +1,4 @@
-//! What a reload has changed, in short, for the log: the files and environment variables, and the routes that are new or
+//! The changes of a reload, in short, for the log: files and environment variables, and the routes that are new or
 //! gone.
 
 use std::collections::{BTreeMap, BTreeSet};

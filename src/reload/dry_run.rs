@@ -54,9 +54,9 @@ routes:
 "#;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogOutput(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for LogOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -73,7 +73,7 @@ routes:
         // 2026-11-25T00:00:00Z, in hours before and after.
         let at = |hour: u64| UnixTime::from_seconds(1_795_564_800 - 10 * 3600 + hour * 3600).unwrap();
         let line = |before, now| {
-            let lines = Lines::default();
+            let lines = LogOutput::default();
             let writer = lines.clone();
             let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
             tracing::subscriber::with_default(subscriber, || log(&snapshot, at(before), at(now)));

@@ -94,7 +94,7 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("age_s", "Age of the cached keys, in seconds."),
     ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
     ("changed", "Files and environment variables (`$NAME`) whose content has changed; absent in the first seconds."),
-    ("checks", "What a request must pass."),
+    ("checks", "Checks that a request must pass."),
     ("client_address", "IP address of the client."),
     ("client_certificates", "Whether clients are asked for a certificate."),
     ("client_port", "Port of the client."),

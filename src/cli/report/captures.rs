@@ -13,10 +13,10 @@ use super::summary::RejectionKind;
 const SHOWN: usize = 2;
 
 /// Captured requests by route, rejection and reason, the newest first.
-pub(super) type Captures = BTreeMap<String, BTreeMap<(RejectionKind, String), Vec<Capture>>>;
+pub(super) type Captures = BTreeMap<String, BTreeMap<(RejectionKind, String), Vec<CapturedFile>>>;
 
 /// A captured request.
-pub(super) struct Capture {
+pub(super) struct CapturedFile {
     pub(super) file: PathBuf,
     pub(super) at: Timestamp,
 }
@@ -40,7 +40,7 @@ pub(super) fn captures(folder: &Path) -> anyhow::Result<Captures> {
             let of_route = captures.entry(route.file_name().to_string_lossy().into_owned()).or_default();
             let of_reason = of_route.entry((kind, reason)).or_default();
             if of_reason.len() < SHOWN {
-                of_reason.push(Capture { file, at });
+                of_reason.push(CapturedFile { file, at });
             }
         }
     }

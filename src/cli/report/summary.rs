@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The most clients, and the most details, that are counted for a reason; further ones are not told apart.
 const DISTINCT: usize = 10_000;
 
-/// What a log says.
+/// The sum of a log.
 #[derive(Default)]
 pub(super) struct LogSummary {
     pub(super) requests: u64,
