@@ -70,9 +70,9 @@ pub fn start(format: LogFormat) -> std::io::Result<Log> {
     };
     // https://no-color.org
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = fmt().with_env_filter(filter).with_target(false).with_writer(queue.clone()).with_ansi(colour);
+    let builder = fmt().with_env_filter(filter).with_target(false).with_writer(queue.clone());
     let _already_started = if is_text {
-        builder.event_format(TextLines { with_date: !terminal }).try_init()
+        builder.event_format(TextLines { with_date: !terminal, colour }).try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(false).try_init()
     };

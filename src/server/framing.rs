@@ -195,7 +195,7 @@ impl FramingValidator {
     /// implementations would end the line at it.
     fn keep(&mut self, piece: &[u8]) -> Result<(), FramingError> {
         if self.line.last() == Some(&b'\r') && !piece.is_empty() {
-            return Err(FramingError::Ambiguous("a CR without LF"));
+            return Err(FramingError::Ambiguous(CONTROL));
         }
         check_text(piece.strip_suffix(b"\r").unwrap_or(piece))?;
         self.line.extend_from_slice(piece);
@@ -291,11 +291,13 @@ impl Head {
     }
 }
 
+const CONTROL: &str = "a control character in a line, such as a CR without LF";
+
 /// Rejects control characters except HTAB: a CR, a NUL or an escape that one implementation drops may end a line for
 /// another.
 fn check_text(text: &[u8]) -> Result<(), FramingError> {
     let control = text.iter().fold(false, |found, byte| found | ((*byte < b' ' && *byte != b'\t') | (*byte == 0x7f)));
-    if control { Err(FramingError::Ambiguous("a control character in a line")) } else { Ok(()) }
+    if control { Err(FramingError::Ambiguous(CONTROL)) } else { Ok(()) }
 }
 
 /// Parses `METHOD SP target SP HTTP/1.x`; returns whether it is HTTP/1.0.

@@ -29,6 +29,8 @@ const PLAIN: &str = "";
 pub(super) struct TextLines {
     /// Whether the time has its date, which a person at a terminal knows.
     pub(super) with_date: bool,
+    /// Whether words are coloured. tracing-subscriber's own setting needs a feature with a further crate.
+    pub(super) colour: bool,
 }
 
 impl<S, N> FormatEvent<S, N> for TextLines
@@ -39,9 +41,8 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let colour = writer.has_ansi_escapes();
         let time = Timestamp::now().strftime(if self.with_date { "%Y-%m-%dT%H:%M:%SZ" } else { "%H:%M:%SZ" });
-        let mut line = Line { text: String::new(), colour };
+        let mut line = Line { text: String::new(), colour: self.colour };
         line.painted(DIM, &time.to_string());
         if event.metadata().target() == ACCESS {
             line.request(&fields);
@@ -203,8 +204,8 @@ mod tests {
     fn lines(colour: bool, write: impl FnOnce()) -> Vec<String> {
         let output = Output::default();
         let writer = output.clone();
-        let builder = tracing_subscriber::fmt().with_ansi(colour).with_writer(move || writer.clone());
-        let subscriber = builder.event_format(TextLines { with_date: false }).finish();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let subscriber = builder.event_format(TextLines { with_date: false, colour }).finish();
         tracing::subscriber::with_default(subscriber, write);
         let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         text.lines().map(|line| line.split_once("Z").unwrap().1.to_owned()).collect()

@@ -89,8 +89,8 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
 
 /// The fields of all other lines.
 const OTHER_FIELDS: &[(&str, &str)] = &[
-    ("address", "Address of the listener."),
     ("added", "New routes."),
+    ("address", "Address of the listener."),
     ("age_s", "Age of the cached keys, in seconds."),
     ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
     ("changed", "Files and environment variables (`$NAME`) whose content has changed; absent in the first seconds."),
