@@ -59,7 +59,7 @@ pub(super) struct ReasonCounts {
 pub(super) struct Tally(BTreeMap<String, u64>);
 
 impl LogSummary {
-    /// Adds a line. What stands before its JSON object, such as the name of a container, is skipped.
+    /// Adds a line; a prefix of its JSON object, such as the name of a container, is skipped.
     pub(super) fn add(&mut self, line: &str) {
         let object = line.find('{').and_then(|start| serde_json::from_str::<Value>(line.split_at(start).1).ok());
         match object {
