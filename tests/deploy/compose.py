@@ -26,6 +26,7 @@ def problems(folder):
         "hookgate is in the application's network": set(services[host]["networks"]) < set(services["hookgate"]["networks"]),
         "the health check asks the admin port":
             services["health"]["healthcheck"]["test"][-1] == f"http://hookgate:{admin_port}/readyz" and admin_host == "0.0.0.0",
+        "the admin listener answers its host name": "hookgate" in gateway["admin"]["hosts"],
         "hookgate gets the time to drain": int(services["hookgate"]["stop_grace_period"].removesuffix("s")) > DRAIN,
     }
     return [name for name, holds in checks.items() if not holds]

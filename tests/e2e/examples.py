@@ -207,6 +207,14 @@ def an_expired_token_is_rejected(world):
     reject(world, world.sign(world.secret(), age=OLD), "token_expired", disclosed="token_expired")
 
 
+def the_health_check_of_compose_is_answered(world):
+    """With the host name that it uses, which the admin listener compares."""
+    [url] = re.findall(r"http://[^\s\"]+/readyz", (world.folder / "compose.yaml").read_text())
+    url = urllib.parse.urlsplit(url)
+    response = httpx.get(f"http://127.0.0.1:{world.admin_port}{url.path}", headers={"Host": url.netloc}, trust_env=False)
+    assert response.status_code == 200, response
+
+
 def its_readme_shows_the_responses(world):
     assert len(world.requests) >= 3, world.requests
     for lines, shown in world.requests:
@@ -217,7 +225,7 @@ def its_readme_shows_the_responses(world):
 
 EVERY = [
     the_application_alone_accepts_a_forgery, a_genuine_event_arrives_byte_for_byte, a_forgery_is_rejected,
-    its_readme_shows_the_responses,
+    the_health_check_of_compose_is_answered, its_readme_shows_the_responses,
 ]
 SIGNED = [*EVERY, a_changed_body_is_rejected]
 # The sender, and the checks. GitHub and Twilio sign no time.
