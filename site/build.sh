@@ -36,7 +36,7 @@ add_mermaid() {
 # Readers of the site have no checkout: they copy the manifests, units, alerts and examples from it.
 copy_files() {
     local file
-    find deploy examples -type d \( -name node_modules -o -name __pycache__ -o -name certs -o -name secrets \) -prune \
+    find deploy examples -type d \( -name node_modules -o -name venv -o -name __pycache__ -o -name certs -o -name secrets \) -prune \
         -o -type f ! -name '*.md' -print | while read -r file; do
         install -D -m 0644 "$file" "$SITE/$file"
     done

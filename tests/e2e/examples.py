@@ -37,6 +37,8 @@ PAGES = {
 # No serialiser would reproduce it.
 EVENT = '{ "id": "ID", "amount": 2000.00,\t"amount" :2E3, "name": "Zo\\u00eb Zoë 🦀" }'
 OLD = 3600  # seconds
+# Commands of a README that are not run: the packages are there already, and no container engine is.
+INSTALLS = ("apt-get ", "docker ", "npm ", "python3 -m venv ")
 URL, AUDIENCE = "https://hooks.example.com/webhook", "https://api.example.com/webhook"
 
 
@@ -99,13 +101,14 @@ class Example(World):
     def __init__(self, hookgate, name, sign):
         super().__init__(hookgate)
         self.name, self.sign = name, functools.partial(sign, self)
-        shutil.copytree(EXAMPLES / name, self.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        untracked = shutil.ignore_patterns("node_modules", "venv", "certs", "secrets", "local.yaml")
+        shutil.copytree(EXAMPLES / name, self.folder, dirs_exist_ok=True, ignore=untracked)
         if (EXAMPLES / name / "node_modules").exists():
             (self.folder / "node_modules").symlink_to(EXAMPLES / name / "node_modules")
         blocks = commands_of((self.folder / "README.md").read_text())
         self.requests = [block for block in blocks if block[1]]
         setup = [line for lines, output in blocks if not output for line in lines]
-        self.setup = [line for line in setup if not line.startswith("docker ") and not line.endswith(" &")]
+        self.setup = [line for line in setup if not line.startswith(INSTALLS) and not line.endswith(" &")]
         self.app_command, gateway_command = [line.removesuffix(" &") for line in setup if line.endswith(" &")]
         assert gateway_command == "hookgate run local.yaml", gateway_command
         (self.folder / "bin").mkdir()
