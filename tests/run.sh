@@ -174,6 +174,7 @@ examples() {
     local name="end to end: the examples in front of FastAPI, Express, Sinatra, Django and PHP"
     if has_sinatra; then
         end_to_end "$name" "node curl php puma" python tests/e2e/examples.py
+        end_to_end "end to end: the URL and the client in these frameworks" "node php puma" python tests/e2e/frameworks.py
     else
         skip "$name" "Sinatra is missing (Debian's ruby-sinatra)"
     fi
