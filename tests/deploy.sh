@@ -22,6 +22,7 @@ main() {
     install_tools
     check_scripts
     check_dockerfile
+    check_examples
     check_release
     check_workflows
     check_manifest
@@ -108,6 +109,13 @@ check_scripts() {
 check_dockerfile() {
     quietly "$VENV/bin/hadolint" deploy/Dockerfile
     good "deploy/Dockerfile (hadolint)"
+}
+
+check_examples() {
+    quietly "$VENV/bin/hadolint" examples/*/Dockerfile
+    quietly "$VENV/bin/check-jsonschema" --builtin-schema vendor.compose-spec examples/*/compose.yaml
+    quietly "$VENV/bin/python" tests/deploy/compose.py examples/*
+    good "examples (hadolint, the schema of Compose, compose.yaml agrees with gateway.yaml)"
 }
 
 check_manifest() {
