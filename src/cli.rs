@@ -6,7 +6,9 @@ mod certs;
 mod check;
 mod demo;
 mod dev;
+mod excerpt;
 mod explain;
+mod online;
 pub mod presets;
 mod run;
 mod sign;
@@ -30,6 +32,7 @@ Exit codes:
 const EXIT_CODES_OF_CHECK: &str = "\
 Exit codes:
   0   the configuration is valid; warnings do not change the exit code
+  1   --online: the configuration is valid, and a server cannot be used
   64  the command line or the configuration is invalid";
 
 const EXIT_CODES_OF_EXPLAIN: &str = "\
@@ -98,6 +101,14 @@ impl Command {
             Self::Explain(arguments) => explain::explain(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
         }
+    }
+}
+
+/// The error as it is printed on standard error.
+pub fn error_text(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<ConfigErrors>() {
+        Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
+        None => format!("{error:#}"),
     }
 }
 

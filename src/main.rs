@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hookgate::cli::{Command, EXIT_CODES, USAGE, exit_code};
+use hookgate::cli::{Command, EXIT_CODES, USAGE, error_text, exit_code};
 
 // glibc's arenas keep memory after many connections have closed.
 #[global_allocator]
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match arguments.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", error_text(&error));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -15,6 +15,7 @@ mod admission;
 mod broken_responses;
 mod capture;
 mod challenges;
+mod check;
 mod circles;
 mod cli;
 mod config;
