@@ -17,6 +17,7 @@ mod capture;
 mod challenges;
 mod circles;
 mod cli;
+mod completions;
 mod config;
 mod cors;
 mod documents;
