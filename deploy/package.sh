@@ -20,9 +20,8 @@ STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
 VERSION=$(sed -n '0,/^version = /s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 MAINTAINER=${MAINTAINER:-Local build <builder@example.org>}
-# The time of all files.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-export STAGE VERSION MAINTAINER SOURCE_DATE_EPOCH GOARCH
+# The time of all files. Not exported: a changed SOURCE_DATE_EPOCH makes cargo compile the C code again, and all that uses it.
+TIME=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export RUSTFLAGS="-C target-feature=+crt-static"
 
 main() {
@@ -35,8 +34,8 @@ main() {
     *-musl) make_wheel musllinux_1_2 ;;
     esac
     case $target in
-    x86_64-*-gnu) GOARCH=amd64 make_debian_package ;;
-    aarch64-*-gnu) GOARCH=arm64 make_debian_package ;;
+    x86_64-*-gnu) make_debian_package amd64 ;;
+    aarch64-*-gnu) make_debian_package arm64 ;;
     esac
 }
 
@@ -50,7 +49,7 @@ make_archive() {
     for shell in bash:hookgate.bash zsh:_hookgate fish:hookgate.fish; do
         "$binary" completions "${shell%%:*}" >"$root/completions/${shell#*:}"
     done
-    tar --create --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w --mtime="@$SOURCE_DATE_EPOCH" \
+    tar --create --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w --mtime="@$TIME" \
         --directory "$STAGE" "$name" | gzip -9n >"$folder/$name.tar.gz"
 }
 
@@ -59,15 +58,17 @@ make_wheel() {
     maturin build --release --target "$target" --compatibility "$1" --auditwheel check --out "$folder"
 }
 
+# Arguments: the architecture, in Go's words.
 make_debian_package() {
     cp -r "$STAGE/hookgate-$target/." "$STAGE"
     gzip -9n "$STAGE"/man/*
     gzip -9nc CHANGELOG.md >"$STAGE/changelog.gz"
     printf 'hookgate (%s) stable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$VERSION" "$MAINTAINER" \
-        "$(date -uRd "@$SOURCE_DATE_EPOCH")" | gzip -9nc >"$STAGE/changelog.Debian.gz"
+        "$(date -uRd "@$TIME")" | gzip -9nc >"$STAGE/changelog.Debian.gz"
     cp "$folder/hookgate-$target.cdx.json" "$STAGE/sbom.cdx.json"
-    find "$STAGE" -exec touch --date "@$SOURCE_DATE_EPOCH" {} +
-    nfpm package --config deploy/nfpm.yaml --packager deb --target "$folder/"
+    find "$STAGE" -exec touch --date "@$TIME" {} +
+    STAGE=$STAGE VERSION=$VERSION MAINTAINER=$MAINTAINER GOARCH=$1 SOURCE_DATE_EPOCH=$TIME \
+        nfpm package --config deploy/nfpm.yaml --packager deb --target "$folder/"
 }
 
 main

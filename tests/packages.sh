@@ -17,6 +17,7 @@ main() {
     trap clean_up EXIT
     install_tools
     quietly deploy/package.sh "$TARGET" "$WORK/made"
+    [[ $(grep -c 'Compiling hookgate' "$WORK/output") -le 1 ]] || fail "the wheel compiled the release again"
     check_archive
     check_wheel
     check_debian_package
