@@ -10,8 +10,11 @@ mod excerpt;
 mod explain;
 mod online;
 pub mod presets;
+mod reference;
 mod run;
 mod sign;
+
+use clap::CommandFactory;
 
 use crate::config::ConfigErrors;
 
@@ -54,6 +57,16 @@ Exit codes:
   1   a row is not as expected, or the demo could not start
   64  the command line is invalid";
 
+/// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
+/// fresh.
+#[derive(clap::Parser)]
+#[command(name = "hookgate", version, long_version = reference::VERSION, after_help = EXIT_CODES)]
+pub struct CommandLine {
+    /// The command to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
 /// The command to run.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -77,6 +90,10 @@ pub enum Command {
     Explain(explain::ExplainArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
+    /// Print the completions of a shell
+    Completions(reference::CompletionsArguments),
+    /// Print the man page, or write the pages of all commands into a directory
+    Man(reference::ManArguments),
 }
 
 impl Command {
@@ -100,6 +117,8 @@ impl Command {
             Self::DevCerts(arguments) => certs::certs(&arguments),
             Self::Explain(arguments) => explain::explain(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
+            Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
+            Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
         }
     }
 }

@@ -18,6 +18,7 @@ mod challenges;
 mod check;
 mod circles;
 mod cli;
+mod completions;
 mod config;
 mod cors;
 mod documents;

@@ -26,6 +26,7 @@ PROGRAMS=(
     "promtool prometheus"
     "php php-cli"
     "puma puma"
+    "buildah buildah"
     "redis-server redis-server store::redis::tests replay::shared fleet::losses fleet::shared with_redis unless_the_scope_is_the_credential"
     "nginx nginx proxies::real::nginx nginx_and_haproxy"
     "haproxy haproxy proxies::real::haproxy nginx_and_haproxy"
