@@ -11,6 +11,7 @@ mod explain;
 mod online;
 pub mod presets;
 mod reference;
+mod report;
 mod run;
 mod sign;
 
@@ -70,7 +71,7 @@ pub struct CommandLine {
 /// The command to run.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Run the gateway; SIGTERM drains and stops it, SIGHUP reloads the configuration
+    /// Run the gateway; SIGTERM drains and stops it, Ctrl-C stops it, SIGHUP reloads the configuration
     #[command(after_help = EXIT_CODES_OF_RUN)]
     Run(run::RunArguments),
     /// Validate a configuration and report every problem with its line
@@ -88,6 +89,8 @@ pub enum Command {
     /// Explain offline whether the gateway would forward or reject a captured request, and why
     #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
     Explain(explain::ExplainArguments),
+    /// Sum up an access log, such as that of a dry run: what would be rejected, by route and reason, with captured examples
+    Report(report::ReportArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
     /// Print the completions of a shell
@@ -105,6 +108,9 @@ impl Command {
         // For the commands that sign: jsonwebtoken chooses by itself only as long as one backend is compiled in, and
         // panics otherwise. Verification names its provider. An error says that one is installed already.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        if !matches!(self, Self::Run(_)) {
+            end_on_broken_pipe();
+        }
         match self {
             Self::Run(arguments) => run::run(&arguments),
             Self::Check(arguments) => check::check(&arguments),
@@ -116,6 +122,7 @@ impl Command {
             Self::Demo(arguments) => demo::demo(&arguments),
             Self::DevCerts(arguments) => certs::certs(&arguments),
             Self::Explain(arguments) => explain::explain(&arguments),
+            Self::Report(arguments) => report::report(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
             Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
             Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
@@ -129,6 +136,23 @@ pub fn error_text(error: &anyhow::Error) -> String {
         Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
         None => format!("{error:#}"),
     }
+}
+
+/// The exit code of a program that SIGPIPE ends, as shells report it.
+const BROKEN_PIPE: i32 = 141;
+
+/// Ends a command whose output nothing reads any more, as in `hookgate presets | head -1`. Rust ignores SIGPIPE, and
+/// `println` panics instead; to restore the signal's default takes unsafe code. `run` writes its log in another way: it goes
+/// on without a reader.
+fn end_on_broken_pipe() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to std") && text.contains("os error 32") {
+            std::process::exit(BROKEN_PIPE);
+        }
+        before(panic);
+    }));
 }
 
 /// The exit code of the process for an error.

@@ -69,8 +69,8 @@ pub struct GatewayYaml {
     /// reason.
     #[schemars(example = &"opaque")]
     pub error_detail: Field<ErrorDetail>,
-    /// Graceful shutdown on SIGTERM or SIGINT; a second signal ends the wait. The stop timeout of the supervisor must be
-    /// longer than `delay` and `timeout` together.
+    /// Graceful shutdown on SIGTERM, or on SIGINT (Ctrl-C) without `delay`; a second signal ends the wait. The stop timeout of
+    /// the supervisor must be longer than `delay` and `timeout` together.
     #[schemars(example = json!({ "delay": "5s", "timeout": "30s" }))]
     pub drain: Section<DrainYaml>,
     /// IP addresses and CIDR ranges of the proxies in front of hookgate: only from them are the PROXY protocol header,
@@ -161,7 +161,7 @@ pub struct LogYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainYaml {
-    /// Time after the signal in which the process is not ready but still accepts connections, so that load balancers
+    /// Time after SIGTERM in which the process is not ready but still accepts connections, so that load balancers
     /// notice; every response closes its connection.
     #[schemars(example = &"10s")]
     pub delay: Delay<5_000>,

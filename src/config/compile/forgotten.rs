@@ -49,11 +49,14 @@ impl Compiler<'_> {
         self.warn_between(at, (expires, UnixTime::MAX), format!("expired at {end}, and is rejected; renew it"));
     }
 
-    /// Warns of a dry run that has ended or goes on for long.
+    /// Warns of a dry run: while it lasts, more clearly if it goes on for long, and after its end.
     pub(super) fn warn_of_dry_run(&mut self, until: UnixTime, at: Location) {
         let long =
             format!("is more than {LONG_DRY_RUN} days away, and until then no request is rejected; set an earlier day");
-        self.warn_between(at, (UnixTime::default(), until.minus(DAY * LONG_DRY_RUN)), long);
+        let begin = until.minus(DAY * LONG_DRY_RUN);
+        self.warn_between(at, (UnixTime::default(), begin), long);
+        let lasts = "until then no request is rejected, not even one without a credential".to_owned();
+        self.warn_between(at, (begin, until), lasts);
         let over = "has passed: the route rejects requests; remove it and `mode`, or set a later day".to_owned();
         self.warn_between(at, (until, UnixTime::MAX), over);
     }
