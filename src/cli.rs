@@ -6,11 +6,16 @@ mod certs;
 mod check;
 mod demo;
 mod dev;
+mod excerpt;
 mod explain;
+mod online;
 pub mod presets;
+mod reference;
 mod report;
 mod run;
 mod sign;
+
+use clap::CommandFactory;
 
 use crate::config::ConfigErrors;
 
@@ -31,6 +36,7 @@ Exit codes:
 const EXIT_CODES_OF_CHECK: &str = "\
 Exit codes:
   0   the configuration is valid; warnings do not change the exit code
+  1   --online: the configuration is valid, and a server cannot be used
   64  the command line or the configuration is invalid";
 
 const EXIT_CODES_OF_EXPLAIN: &str = "\
@@ -51,6 +57,16 @@ Exit codes:
   0   every row of the table is as expected
   1   a row is not as expected, or the demo could not start
   64  the command line is invalid";
+
+/// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
+/// fresh.
+#[derive(clap::Parser)]
+#[command(name = "hookgate", version, long_version = reference::VERSION, after_help = EXIT_CODES)]
+pub struct CommandLine {
+    /// The command to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
 
 /// The command to run.
 #[derive(Debug, clap::Subcommand)]
@@ -77,6 +93,10 @@ pub enum Command {
     Report(report::ReportArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
+    /// Print the completions of a shell
+    Completions(reference::CompletionsArguments),
+    /// Print the man page, or write the pages of all commands into a directory
+    Man(reference::ManArguments),
 }
 
 impl Command {
@@ -105,12 +125,22 @@ impl Command {
             Self::Explain(arguments) => explain::explain(&arguments),
             Self::Report(arguments) => report::report(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
+            Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
+            Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
         };
         let io_error = done.as_ref().err().and_then(|error| error.downcast_ref::<std::io::Error>());
         if !is_run && io_error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
             std::process::exit(BROKEN_PIPE);
         }
         done
+    }
+}
+
+/// The error as it is printed on standard error.
+pub fn error_text(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<ConfigErrors>() {
+        Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
+        None => format!("{error:#}"),
     }
 }
 

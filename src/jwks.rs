@@ -33,6 +33,17 @@ use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
+/// Fetches a key set once and keeps nothing; the number of its usable keys.
+///
+/// # Errors
+/// The URL and why its keys cannot be used.
+pub async fn probe(keys: &RemoteKeys) -> Result<usize, String> {
+    let told = |url: &str, error: &FetchError| format!("{url}: {}", telemetry::chain(error));
+    let fetcher = Fetcher::new(&keys.source).map_err(|error| told(&keys.source.url, &error))?;
+    let answer = fetcher.fetch().await.map_err(|FailedFetch { url, error }| told(&url, &error))?;
+    read_keys(keys, &answer.body).map(|set| set.len()).map_err(|error| told(&answer.url.to_string(), &error))
+}
+
 /// The remote key sets of the active configuration.
 pub struct Jwks {
     sources: RwLock<Vec<Arc<IssuerSource>>>,

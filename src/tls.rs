@@ -29,6 +29,8 @@ use roots::{certificates, provider, roots_of};
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
+    /// When the leaf begins to be valid (`notBefore`).
+    pub begins: UnixTime,
     /// When the leaf expires (`notAfter`).
     pub expires: UnixTime,
 }
@@ -41,13 +43,13 @@ impl Certificate {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates(chain)?;
         let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
-        let (names, expires) = read_leaf(leaf)?;
+        let (names, begins, expires) = read_leaf(leaf)?;
         let mut key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
         key.zeroize();
         let key = CertifiedKey::new(chain, signing?);
-        key.keys_match()?;
-        Ok(Self { key: Arc::new(key), names, expires })
+        key.keys_match().map_err(|_| TlsError::OtherKey)?;
+        Ok(Self { key: Arc::new(key), names, begins, expires })
     }
 
     /// SHA-256 of the chain. The key is that of the leaf, so that another key is another chain.
@@ -65,14 +67,15 @@ impl Certificate {
     }
 }
 
-fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsError> {
+fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime, UnixTime), TlsError> {
     let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| TlsError::Unreadable)?;
     let names = leaf.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |extension| {
         let names = extension.value.general_names.iter();
         names.filter_map(dns_name).collect()
     });
-    let expires = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
-    Ok((names, UnixTime::from_seconds(expires).unwrap_or(UnixTime::MAX)))
+    let time = |seconds: i64| UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0)).unwrap_or(UnixTime::MAX);
+    let validity = leaf.validity();
+    Ok((names, time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {
@@ -168,7 +171,7 @@ impl ResolvesServerCert for BySni {
 
 /// Whether a name in a certificate matches the requested name. A wildcard stands for the whole leftmost label (RFC 6125
 /// §6.4.3).
-fn covers(name: &str, wanted: &str) -> bool {
+pub fn covers(name: &str, wanted: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(domain) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
         None => name == wanted,

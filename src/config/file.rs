@@ -28,6 +28,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::misplaced;
 use super::reader::{self, Field, List, Report, Section};
 use super::renames;
 pub use super::values::SecretEncoding;
@@ -118,7 +119,7 @@ pub struct GatewayYaml {
 impl GatewayYaml {
     /// The parts of the file that can be read, and every problem with the others.
     pub fn read(mut document: Node) -> (Self, Report) {
-        let mut report = Report::default();
+        let mut report = Report { homes: Some(|path| misplaced::homes(schema(), path)), ..Report::default() };
         renames::check(&mut document, &mut report.problems);
         reader::read(&document, report)
     }

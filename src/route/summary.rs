@@ -7,7 +7,6 @@ use http::Method;
 
 use super::{Match, PathMatch, Route};
 use crate::auth::Policy;
-use crate::clock::UnixTime;
 
 /// The requests that the route matches, as `POST hooks.example.com/orders/*`.
 impl fmt::Display for Match {
@@ -60,15 +59,6 @@ impl Route {
             checks.push(format!("dry run until {until} (no request is rejected)"));
         }
         checks.join(", ")
-    }
-
-    /// The warning of a route that is in dry run.
-    pub fn dry_run_warning(&self, now: UnixTime) -> Option<String> {
-        let until = self.dry_run_end().filter(|_| self.observes(now))?;
-        Some(format!(
-            "route {} is in dry run until {until}: no request is rejected, not even one without a credential",
-            self.name
-        ))
     }
 
     /// The end of the dry run, as a text has it.
