@@ -108,10 +108,11 @@ impl Command {
         // For the commands that sign: jsonwebtoken chooses by itself only as long as one backend is compiled in, and
         // panics otherwise. Verification names its provider. An error says that one is installed already.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        if !matches!(self, Self::Run(_)) {
+        let is_run = matches!(self, Self::Run(_));
+        if !is_run {
             end_on_broken_pipe();
         }
-        match self {
+        let done = match self {
             Self::Run(arguments) => run::run(&arguments),
             Self::Check(arguments) => check::check(&arguments),
             Self::Presets(arguments) => presets::presets(&arguments),
@@ -126,7 +127,12 @@ impl Command {
             Self::Sign(arguments) => sign::sign(&arguments),
             Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
             Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
+        };
+        let io_error = done.as_ref().err().and_then(|error| error.downcast_ref::<std::io::Error>());
+        if !is_run && io_error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+            std::process::exit(BROKEN_PIPE);
         }
+        done
     }
 }
 
@@ -143,7 +149,7 @@ const BROKEN_PIPE: i32 = 141;
 
 /// Ends a command whose output nothing reads any more, as in `hookgate presets | head -1`. Rust ignores SIGPIPE, and
 /// `println` panics instead; to restore the signal's default takes unsafe code. `run` writes its log in another way: it goes
-/// on without a reader.
+/// on without a reader. Commands that write to the output themselves return the error.
 fn end_on_broken_pipe() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

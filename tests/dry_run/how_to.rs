@@ -80,9 +80,9 @@ async fn the_loop_of_the_page_works_as_printed() {
     assert!(is_as_printed(&found), "{found}");
     let explains: Vec<&str> =
         found.lines().map(str::trim).filter(|line| line.starts_with("hookgate explain")).collect();
-    for (line, reason) in explains.into_iter().zip(["invalid_signature", "missing_credential"]) {
+    for line in explains {
         let explained = output(folder, line).await;
-        assert!(String::from_utf8_lossy(&explained.stdout).contains(reason), "{line}: {explained:?}");
+        assert!(String::from_utf8_lossy(&explained.stdout).contains("dry run"), "{line}: {explained:?}");
     }
 
     let enforce = starting("sed").next().unwrap();

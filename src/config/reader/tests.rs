@@ -225,13 +225,19 @@ fn wrong_types_say_what_to_write() {
         "workers: expected a whole number from 0 to 65535, got a string",
     ];
     assert_eq!(found, expected);
-    assert_eq!(route(json!({"rate": 5})), ["rate: expected a rate such as 100/s, 30/m or 5/h, got a number; write 5/s"]);
+    assert_eq!(
+        route(json!({"rate": 5})),
+        ["rate: expected a rate such as 100/s, 30/m or 5/h, got a number; write 5/s"]
+    );
     assert_eq!(route(json!({"auth": 5})), ["auth: expected a scheme, or `public`, got a number"]);
     assert_eq!(
         route(json!({"audience": 5})),
         ["audience: expected a string or a list, got a number; put it in quotes"]
     );
-    assert_eq!(messages(json!([])), [": expected a mapping, got a list; remove the `-` or the brackets: write `NAME: VALUE`"]);
+    assert_eq!(
+        messages(json!([])),
+        [": expected a mapping, got a list; remove the `-` or the brackets: write `NAME: VALUE`"]
+    );
 }
 
 #[test]
