@@ -381,7 +381,7 @@ impl<'p> Registered<'p> {
     }
 }
 
-/// What a registered claim is instead of its type. The year 9999 in seconds is less than the year 1980 in milliseconds.
+/// The rejection of a registered claim with another type. The year 9999 in seconds is less than the year 1980 in milliseconds.
 fn wrong_type(name: &str, claim: &Value) -> Rejection {
     let is_time = matches!(name, "exp" | "nbf" | "iat");
     let expected = match name {
