@@ -153,3 +153,19 @@ fn cases_are_tested_and_a_difference_is_told_with_its_cause() {
     let (code, text) = run(&folder, &["test", "cases.yaml"]);
     assert!(code == 64 && text.contains("cases.yaml:2:") && text.contains("cases[0].expect"), "{text}");
 }
+
+/// The example of the page runs, and prints what the page says.
+#[test]
+fn the_cases_in_the_documents_are_as_expected() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/how-to/test-configuration.md")).unwrap();
+    let block = |mark: &str, at: usize| page.split(mark).nth(at).unwrap().split("\n```").next().unwrap().to_owned();
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    write(&folder, "gateway.yaml", block("\n```yml\n", 1));
+    write(&folder, "cases.yaml", block("\n```yml\n", 2));
+    write(&folder, "event.json", r#"{"id":"evt_1","type":"charge.succeeded"}"#);
+    write(&folder, "secrets/stripe", "whsec_0123456789abcdef0123456789abcdef");
+    let (code, text) = run(&folder, &["test", "cases.yaml"]);
+    assert_eq!((code, text.trim_end()), (0, block("\n```text\n", 1).trim_end()));
+}

@@ -42,6 +42,15 @@ const OF_CONTENT: &[Reason] = &[
     Reason::MethodMismatch,
 ];
 
+/// Reasons of a request whose body may have been read in another form than the sender's.
+const OF_UNREAD: &[Reason] = &[
+    Reason::MalformedBody,
+    Reason::MissingSignedComponent,
+    Reason::MissingTimestamp,
+    Reason::MissingCredential,
+    Reason::RequirementNotMet,
+];
+
 /// Reasons for which the credential is looked for elsewhere.
 const OF_CREDENTIAL: &[Reason] =
     &[Reason::MissingCredential, Reason::MultipleCredentials, Reason::MalformedCredential, Reason::MissingTimestamp];
@@ -70,7 +79,7 @@ const CAUSES: &[(&str, fn(&Config, &Trial<'_>) -> Option<String>)] = &[
 
 /// The probable causes of a rejection for this reason.
 pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason, mismatches: &[Mismatch]) -> Vec<String> {
-    let mut hints: Vec<String> = of_form(trial).into_iter().collect();
+    let mut hints: Vec<String> = of_form(trial, reason).into_iter().collect();
     let mut tried = Vec::new();
     if OF_CONTENT.contains(&reason) {
         for (name, cause) in CAUSES {
@@ -120,7 +129,7 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason, mismatche
 }
 
 /// A form is read in one of its two encodings.
-fn of_form(trial: &Trial<'_>) -> Option<String> {
+fn of_form(trial: &Trial<'_>, reason: Reason) -> Option<String> {
     let value = trial.captured.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let value = value.unwrap_or_default().to_ascii_lowercase();
     let is_in_form = |locator: &Locator| matches!(locator, Locator::Form(_));
@@ -138,10 +147,13 @@ fn of_form(trial: &Trial<'_>) -> Option<String> {
     }
     let is_compressed = trial.captured.body.starts_with(&[0x1f, 0x8b])
         || trial.captured.head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-    if is_compressed {
+    if is_compressed && OF_CONTENT.contains(&reason) {
         let hint = "the body is compressed (Content-Encoding): its bytes are verified as they are, and the sender may have \
                     signed them before their compression, which was not tried: send the body without it";
         return Some(hint.to_owned());
+    }
+    if !OF_UNREAD.contains(&reason) {
+        return None;
     }
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|body| body.is_object());
     let body = &trial.captured.body;

@@ -62,7 +62,8 @@ pub(super) fn of_static_token(config: &Config, trial: &Trial<'_>) -> Option<Stri
     };
     let headers: Vec<_> = trial.route.rules.policy.credential_headers().into_iter().cloned().collect();
     for name in headers {
-        let value = trial.captured.head.headers.get(&name)?.to_str().ok()?.to_owned();
+        let value = trial.captured.head.headers.get(&name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let Some(value) = value else { continue };
         let unquoted = value.trim_matches(['"', '\'']).to_owned();
         let bare = value.split_once(' ').map(|(_, rest)| rest.trim().to_owned());
         let candidates = [
