@@ -351,7 +351,7 @@ fn similar(token: &Decoded, name: &str) -> Option<String> {
         &["roles", "groups", "role"],
     ];
     let others = SAME.iter().find(|names| names.contains(&name)).copied().unwrap_or_default();
-    let mut names = token.claims.keys();
+    let mut names = token.claims.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
     let found = names.find(|other| other.eq_ignore_ascii_case(name) || others.contains(&other.as_str()));
     if let Some(found) = found {
         return Some(format!("the token has `{found}`"));
