@@ -1,5 +1,5 @@
-//! The commands and their exit codes: 0 success, 1 failure, 2 `explain` found that the request would be rejected, 64 an
-//! error in the command line or in the configuration.
+//! The commands and their exit codes: 0 success, 1 failure, 2 `explain` found that a request would be rejected or `test`
+//! that a case is not as expected, 64 an error in the command line or in the configuration.
 
 mod arguments;
 mod certs;
@@ -14,6 +14,7 @@ mod reference;
 mod report;
 mod run;
 mod sign;
+mod test;
 
 use clap::CommandFactory;
 
@@ -22,7 +23,7 @@ use crate::config::ConfigErrors;
 /// Exit code for an invalid command line or configuration (`EX_USAGE` of sysexits.h).
 pub const USAGE: u8 = 64;
 
-/// Exit code of `explain` for a request that would be rejected.
+/// Exit code of `explain` for a request that would be rejected, and of `test` for an unexpected outcome.
 const REFUSED: u8 = 2;
 
 /// The end of `hookgate --help`.
@@ -30,7 +31,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0   success
   1   the command failed, or the gateway could not start
-  2   explain: the request would be rejected
+  2   explain: a request would be rejected; test: a case is not as expected
   64  the command line or the configuration is invalid";
 
 const EXIT_CODES_OF_CHECK: &str = "\
@@ -41,10 +42,16 @@ Exit codes:
 
 const EXIT_CODES_OF_EXPLAIN: &str = "\
 Exit codes:
-  0   the request would be forwarded, if only because the route is in dry run, or its challenge would be answered
+  0   every request would be forwarded, if only because the route is in dry run, or its challenge would be answered
   1   a file cannot be read or is not in the expected format
-  2   the request would be rejected
+  2   a request would be rejected
   64  the command line or the configuration is invalid";
+
+const EXIT_CODES_OF_TEST: &str = "\
+Exit codes:
+  0   every case is as expected
+  2   a case is not as expected, or its request could not be read or signed
+  64  the command line, the configuration or the file of cases is invalid";
 
 const EXIT_CODES_OF_RUN: &str = "\
 Exit codes:
@@ -86,11 +93,14 @@ pub enum Command {
     Demo(demo::DemoArguments),
     /// Generate a development CA, a certificate for localhost and the key of a development issuer
     DevCerts(certs::DevCertsArguments),
-    /// Explain offline whether the gateway would forward or reject a captured request, and why
+    /// Explain whether the gateway would forward or reject captured requests, and why
     #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
     Explain(explain::ExplainArguments),
     /// Sum up an access log, such as that of a dry run: what would be rejected, by route and reason, with captured examples
     Report(report::ReportArguments),
+    /// Compare the outcomes of captured or generated requests with the expected ones, for a pipeline
+    #[command(after_help = EXIT_CODES_OF_TEST)]
+    Test(test::TestArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
     /// Print the completions of a shell
@@ -125,6 +135,7 @@ impl Command {
             Self::Explain(arguments) => explain::explain(&arguments),
             Self::Report(arguments) => report::report(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
+            Self::Test(arguments) => test::test(&arguments),
             Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
             Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
         };
@@ -163,9 +174,9 @@ fn end_on_broken_pipe() {
 
 /// The exit code of the process for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() {
+    if error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() || error.is::<arguments::UsageError>() {
         USAGE
-    } else if error.is::<explain::WouldReject>() {
+    } else if error.is::<explain::WouldReject>() || error.is::<test::Unexpected>() {
         REFUSED
     } else {
         1

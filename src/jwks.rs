@@ -330,6 +330,21 @@ fn read_cache(keys: &RemoteKeys, path: &Path, now: UnixTime) -> Result<Option<(K
     }
 }
 
+/// For commands: the key set that a gateway has cached on disk, with the time of its fetch, or why it cannot be used.
+pub fn cached(keys: &RemoteKeys, now: UnixTime) -> Result<Option<(KeySet, UnixTime)>, String> {
+    let Some(path) = &keys.source.cache else { return Ok(None) };
+    read_cache(keys, path, now).map_err(|error| telemetry::chain(&error))
+}
+
+/// For commands: fetches a key set once, as the gateway does, and blocks until then. An error says why there is none.
+pub fn fetch_now(keys: &RemoteKeys) -> Result<KeySet, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let fetched = runtime.block_on(async { Fetcher::new(&keys.source)?.fetch().await.map_err(|failed| failed.error) });
+    let set = fetched.and_then(|document| read_keys(keys, &document.body));
+    set.map_err(|error| format!("{}: {}", keys.source.url, telemetry::chain(&error)))
+}
+
 fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
     let issuer = &*keys.source.issuer;
     let (set, skipped) =

@@ -3,7 +3,9 @@
 
 mod certificates;
 mod hints;
+mod inputs;
 mod keys;
+mod mistakes;
 mod tokens;
 
 use std::path::Path;

@@ -83,6 +83,45 @@ enum SignedFormat {
     Http,
 }
 
+/// A request to generate, as `hookgate test` describes it; the fields are the options of `hookgate sign`.
+pub(super) struct SignRequest {
+    pub(super) route: Option<String>,
+    pub(super) body: Option<PathBuf>,
+    pub(super) method: Option<String>,
+    pub(super) headers: Vec<String>,
+    pub(super) key: PathBuf,
+    pub(super) kid: Option<String>,
+    pub(super) claims: Vec<String>,
+    pub(super) url: Option<String>,
+    pub(super) now: String,
+}
+
+/// The HTTP/1.1 message of a signed request.
+pub(super) fn signed(config: &Config, request: SignRequest) -> anyhow::Result<Vec<u8>> {
+    let SignRequest { route, body, method, headers, key, kid, claims, url, now } = request;
+    let arguments = SignArguments {
+        config: ConfigArgument::default(),
+        route,
+        body,
+        method,
+        headers,
+        key,
+        kid,
+        chain: None,
+        claims,
+        url,
+        now: Some(now),
+        format: SignedFormat::Http,
+        token: false,
+        send: false,
+        cacert: None,
+    };
+    let route = find_route(config, arguments.route.as_deref())?;
+    let mut draft = blank(config, &route, &arguments)?;
+    fill(&route, &mut draft, &keyring(&arguments)?)?;
+    Ok(draft.message())
+}
+
 pub(super) fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.config.path(), &Handles::default())?;
     let route = find_route(&config, arguments.route.as_deref())?;
