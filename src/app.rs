@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
+use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ProcessSettings};
@@ -114,6 +115,7 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
     Ok(Arc::new(Services {
         snapshot: SharedSnapshot::new(Arc::clone(&config.snapshot)),
         jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
+        acme: Arc::new(Acme::new(Arc::clone(&clock), Arc::clone(&metrics))),
         clock,
         metrics,
         access_log: config.process.access_log,
@@ -232,6 +234,7 @@ fn control_thread(
     let mut phase = endpoints.phase.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        tokio::spawn(Arc::clone(&watched.acme).run());
         tokio::spawn(telemetry::report_suppressed());
         tokio::spawn(exposure::watch(watched, own));
         if let Some(store) = store {
