@@ -96,7 +96,7 @@ impl Acme {
         self.changed.notify_one();
     }
 
-    /// Tries again at once what has failed: an operator who has mended the cause need not wait.
+    /// Tries again at once what has failed: an operator who has fixed the cause need not wait.
     pub fn retry(&self) {
         self.asked.store(true, Ordering::Relaxed);
         self.changed.notify_one();

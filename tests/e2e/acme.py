@@ -230,7 +230,7 @@ def a_failed_renewal_keeps_the_certificate(world):
     assert world.serial() == before and "could not validate" in world.status(NAME)["error"]
 
 
-def a_signal_tries_again_what_was_mended(world):
+def a_signal_tries_again_what_was_fixed(world):
     before = world.serial()
     world.resolves(NAME, True)
     world.resolves(FAILING, True)
@@ -279,7 +279,7 @@ CHECKS = {
     **named(a_name_that_cannot_be_validated_fails_alone_and_is_not_ordered_again),
     **named(without_a_challenge_acme_connections_fail, the_storage_is_private, a_restart_obtains_nothing),
     **named(the_certificate_is_renewed_after_two_thirds_of_its_lifetime, a_failed_renewal_keeps_the_certificate),
-    **named(a_signal_tries_again_what_was_mended, a_second_process_reads_the_certificates_and_orders_none),
+    **named(a_signal_tries_again_what_was_fixed, a_second_process_reads_the_certificates_and_orders_none),
     **named(names_are_added_and_acme_is_ended_by_a_reload, the_log_has_no_secret),
 }
 
