@@ -39,11 +39,11 @@ impl Compiler<'_> {
         }
         let settings = self.acme_settings(file).map(Arc::new);
         let mut names: Vec<Arc<AcmeName>> = Vec::new();
-        for name in file.names.iter() {
+        for (index, name) in file.names.iter().enumerate() {
             if !is_dns_name(&name.0) {
                 let problem = format!("{}: expected a DNS name such as hooks.example.com", name.text.escape_debug());
                 self.problems.add(file.names.at, problem);
-            } else if names.iter().any(|earlier| earlier.name == name.0) {
+            } else if file.names.iter().take(index).any(|earlier| earlier.0 == name.0) {
                 self.problems.add(file.names.at, format!("{} is listed twice", name.0));
             } else if let Some(settings) = &settings {
                 names.push(self.acme_name(file, &name.0, settings));
