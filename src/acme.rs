@@ -21,15 +21,12 @@ use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
 use crate::tls::Certificate;
 use crate::tls::acme::AcmeName;
-use order::OrderError;
-use schedule::{Attempt, renewal};
+use order::{LONGEST_ORDER, OrderError};
+use schedule::{OrderAttempt, renewal};
 use storage::{Storage, StorageLock};
 
 /// Time between two looks at the names; the clock may be set, and another process may renew.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// Timeout of one order.
-const LONGEST_ORDER: Duration = Duration::from_secs(300);
 
 /// The names of the active configuration, and their certificates.
 pub struct Acme {
@@ -51,7 +48,7 @@ struct ManagedName {
 
 #[derive(Default)]
 struct NameState {
-    last: Option<Attempt>,
+    last: Option<OrderAttempt>,
     error: Option<String>,
 }
 
@@ -186,8 +183,9 @@ impl Acme {
 
     async fn obtain(&self, name: &ManagedName, now: UnixTime) {
         let failures = name.state().last.map_or(0, |last| last.failures).saturating_add(1);
-        name.state().last = Some(Attempt { at: now, failures, ordered: false });
-        let order = tokio::time::timeout(LONGEST_ORDER, self.order(name, Attempt { at: now, failures, ordered: true }));
+        name.state().last = Some(OrderAttempt { at: now, failures, ordered: false });
+        let order =
+            tokio::time::timeout(LONGEST_ORDER, self.order(name, OrderAttempt { at: now, failures, ordered: true }));
         let result = order.await.unwrap_or(Err(OrderError::Timeout));
         let counted = if result.is_ok() { OperationResult::Success } else { OperationResult::Error };
         self.metrics.acme_orders(counted).inc();
@@ -195,7 +193,7 @@ impl Acme {
             Ok(()) => {
                 let mut state = name.state();
                 state.error = None;
-                state.last = Some(Attempt { at: now, failures: 0, ordered: true });
+                state.last = Some(OrderAttempt { at: now, failures: 0, ordered: true });
             }
             Err(error) => name.fail(telemetry::chain(&error)),
         }
@@ -203,7 +201,7 @@ impl Acme {
 
     /// Orders a certificate, stores it and uses it. The attempt is stored before the order, so that a process that is
     /// restarted again and again does not use up the authority's rate limits; without a storage there is no order.
-    async fn order(&self, name: &ManagedName, attempt: Attempt) -> Result<(), OrderError> {
+    async fn order(&self, name: &ManagedName, attempt: OrderAttempt) -> Result<(), OrderError> {
         let account = order::account(&name.acme.settings, &name.storage).await?;
         name.storage.write(&name.attempt_file(), write_attempt(attempt).as_bytes())?;
         name.state().last = Some(attempt);
@@ -214,7 +212,7 @@ impl Acme {
         }
         self.activate(name, certificate);
         name.storage.write(&name.certificate_file(), pem.as_bytes())?;
-        let succeeded = Attempt { failures: 0, ..attempt };
+        let succeeded = OrderAttempt { failures: 0, ..attempt };
         Ok(name.storage.write(&name.attempt_file(), write_attempt(succeeded).as_bytes())?)
     }
 
@@ -274,12 +272,12 @@ impl ManagedName {
 }
 
 /// `TIME FAILURES` of an order.
-fn write_attempt(attempt: Attempt) -> String {
+fn write_attempt(attempt: OrderAttempt) -> String {
     format!("{} {}\n", attempt.at.seconds(), attempt.failures)
 }
 
-fn parse_attempt(text: &[u8]) -> Option<Attempt> {
+fn parse_attempt(text: &[u8]) -> Option<OrderAttempt> {
     let (at, failures) = std::str::from_utf8(text).ok()?.trim_end().split_once(' ')?;
     let at = UnixTime::from_seconds(at.parse().ok()?)?;
-    Some(Attempt { at, failures: failures.parse().ok()?, ordered: true })
+    Some(OrderAttempt { at, failures: failures.parse().ok()?, ordered: true })
 }

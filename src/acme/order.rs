@@ -19,6 +19,9 @@ use crate::tls::{TlsError, client_config};
 /// The file of the account.
 const ACCOUNT: &str = "account.json";
 
+/// Timeout of one order.
+pub(super) const LONGEST_ORDER: Duration = Duration::from_secs(300);
+
 /// How often the server is asked for the result of a challenge or an order.
 const POLLS: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));
@@ -42,7 +45,7 @@ pub(super) enum OrderError {
     Account(#[source] serde_json::Error),
     #[error("the server sent a certificate that is not for this name, or has expired")]
     Certificate,
-    #[error("timeout after {} s", super::LONGEST_ORDER.as_secs())]
+    #[error("timeout after {} s", LONGEST_ORDER.as_secs())]
     Timeout,
 }
 

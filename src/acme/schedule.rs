@@ -17,7 +17,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(60);
 
 /// The last attempt to obtain a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Attempt {
+pub(super) struct OrderAttempt {
     pub(super) at: UnixTime,
     /// The number of failures in a row.
     pub(super) failures: u32,
@@ -25,7 +25,7 @@ pub(super) struct Attempt {
     pub(super) ordered: bool,
 }
 
-impl Attempt {
+impl OrderAttempt {
     /// When the next one may begin.
     pub(super) fn next(self) -> UnixTime {
         let (least, most) = match self.ordered {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn pauses(ordered: bool) -> Vec<u64> {
-        let pause = |failures| Attempt { at: UnixTime::default(), failures, ordered }.next().seconds();
+        let pause = |failures| OrderAttempt { at: UnixTime::default(), failures, ordered }.next().seconds();
         [0, 1, 2, 3, 4, 5, 6, 7, u32::MAX].into_iter().map(pause).collect()
     }
 

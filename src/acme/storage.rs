@@ -23,11 +23,11 @@ const OTHERS: u32 = 0o077;
 #[error("{}: {problem}", path.display())]
 pub(super) struct StorageError {
     path: PathBuf,
-    problem: Problem,
+    problem: StorageProblem,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+enum StorageProblem {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("not a regular file")]
@@ -95,7 +95,7 @@ impl Storage {
             let file = private().write(true).create(true).truncate(false).open(&path)?;
             match file.try_lock() {
                 Ok(()) => Ok(StorageLock { _file: file }),
-                Err(fs::TryLockError::WouldBlock) => Err(Problem::Held),
+                Err(fs::TryLockError::WouldBlock) => Err(StorageProblem::Held),
                 Err(fs::TryLockError::Error(error)) => Err(error.into()),
             }
         });
@@ -103,7 +103,7 @@ impl Storage {
     }
 
     /// Creates the folder if it does not exist.
-    fn prepare(&self) -> Result<(), Problem> {
+    fn prepare(&self) -> Result<(), StorageProblem> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         evaluate(&fs::symlink_metadata(&self.folder)?)
     }
@@ -116,18 +116,18 @@ fn private() -> OpenOptions {
     options
 }
 
-fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
+fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StorageProblem> {
     let file = match private().read(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Problem::NotAFile);
+        return Err(StorageProblem::NotAFile);
     }
     evaluate(&metadata)?;
     if metadata.len() > MAX_SIZE {
-        return Err(Problem::TooLarge);
+        return Err(StorageProblem::TooLarge);
     }
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(MAX_SIZE).read_to_end(&mut bytes)?;
@@ -135,11 +135,11 @@ fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Problem> {
 }
 
 /// Whether this user alone has access.
-fn evaluate(metadata: &fs::Metadata) -> Result<(), Problem> {
+fn evaluate(metadata: &fs::Metadata) -> Result<(), StorageProblem> {
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(Problem::Owner);
+        return Err(StorageProblem::Owner);
     }
-    if metadata.mode() & OTHERS == 0 { Ok(()) } else { Err(Problem::Mode) }
+    if metadata.mode() & OTHERS == 0 { Ok(()) } else { Err(StorageProblem::Mode) }
 }
 
 #[cfg(test)]
