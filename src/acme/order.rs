@@ -146,7 +146,7 @@ fn answer(name: &AcmeName, challenge: &ChallengeHandle<'_>) -> Result<(), OrderE
     Ok(())
 }
 
-/// What the authority says about a challenge that failed.
+/// The reason that the authority gives for a challenge that failed.
 async fn cause(order: &mut Order) -> Option<String> {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {

@@ -68,7 +68,7 @@ impl Compiler<'_> {
     }
 
     fn acme_settings(&mut self, file: &AcmeYaml) -> Option<AcmeSettings> {
-        if !file.terms_of_service_agreed.get() {
+        if file.terms_of_service_agreed.value() != Some(&true) {
             let problem =
                 "must be true: an authority issues certificates only to those who agree to its terms of service";
             self.problems.add_unless_known(file.terms_of_service_agreed.at, problem);

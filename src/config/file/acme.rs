@@ -19,7 +19,7 @@ pub struct AcmeYaml {
     pub names: Section<List<Parsed<HostName>>>,
     /// Whether you agree to the terms of service of the authority, which are named in its directory. It must be `true`.
     #[schemars(required, extend("const" = true), example = true)]
-    pub terms_of_service_agreed: Switch<false>,
+    pub terms_of_service_agreed: Field<bool>,
     /// Folder with the account's key and the certificates; it is created with mode 0700 if it does not exist, and its files
     /// have mode 0600. Keep it over restarts: otherwise each start orders new certificates, until the authority's rate
     /// limits reject them.
