@@ -6,10 +6,16 @@ mod certs;
 mod check;
 mod demo;
 mod dev;
+mod excerpt;
 mod explain;
+mod online;
 pub mod presets;
+mod reference;
+mod report;
 mod run;
 mod sign;
+
+use clap::CommandFactory;
 
 use crate::config::ConfigErrors;
 
@@ -30,6 +36,7 @@ Exit codes:
 const EXIT_CODES_OF_CHECK: &str = "\
 Exit codes:
   0   the configuration is valid; warnings do not change the exit code
+  1   --online: the configuration is valid, and a server cannot be used
   64  the command line or the configuration is invalid";
 
 const EXIT_CODES_OF_EXPLAIN: &str = "\
@@ -51,10 +58,20 @@ Exit codes:
   1   a row is not as expected, or the demo could not start
   64  the command line is invalid";
 
+/// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
+/// fresh.
+#[derive(clap::Parser)]
+#[command(name = "hookgate", version, long_version = reference::VERSION, after_help = EXIT_CODES)]
+pub struct CommandLine {
+    /// The command to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
 /// The command to run.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Run the gateway; SIGTERM drains and stops it, SIGHUP reloads the configuration
+    /// Run the gateway; SIGTERM drains and stops it, Ctrl-C stops it, SIGHUP reloads the configuration
     #[command(after_help = EXIT_CODES_OF_RUN)]
     Run(run::RunArguments),
     /// Validate a configuration and report every problem with its line
@@ -72,8 +89,14 @@ pub enum Command {
     /// Explain offline whether the gateway would forward or reject a captured request, and why
     #[command(after_help = EXIT_CODES_OF_EXPLAIN)]
     Explain(explain::ExplainArguments),
+    /// Sum up an access log, such as that of a dry run: what would be rejected, by route and reason, with captured examples
+    Report(report::ReportArguments),
     /// Generate a request that passes the authentication of a route, as a curl command line
     Sign(sign::SignArguments),
+    /// Print the completions of a shell
+    Completions(reference::CompletionsArguments),
+    /// Print the man page, or write the pages of all commands into a directory
+    Man(reference::ManArguments),
 }
 
 impl Command {
@@ -85,6 +108,9 @@ impl Command {
         // For the commands that sign: jsonwebtoken chooses by itself only as long as one backend is compiled in, and
         // panics otherwise. Verification names its provider. An error says that one is installed already.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        if !matches!(self, Self::Run(_)) {
+            end_on_broken_pipe();
+        }
         match self {
             Self::Run(arguments) => run::run(&arguments),
             Self::Check(arguments) => check::check(&arguments),
@@ -96,9 +122,37 @@ impl Command {
             Self::Demo(arguments) => demo::demo(&arguments),
             Self::DevCerts(arguments) => certs::certs(&arguments),
             Self::Explain(arguments) => explain::explain(&arguments),
+            Self::Report(arguments) => report::report(&arguments),
             Self::Sign(arguments) => sign::sign(&arguments),
+            Self::Completions(arguments) => reference::completions(&arguments, CommandLine::command()),
+            Self::Man(arguments) => reference::man(&arguments, CommandLine::command()),
         }
     }
+}
+
+/// The error as it is printed on standard error.
+pub fn error_text(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<ConfigErrors>() {
+        Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
+        None => format!("{error:#}"),
+    }
+}
+
+/// The exit code of a program that SIGPIPE ends, as shells report it.
+const BROKEN_PIPE: i32 = 141;
+
+/// Ends a command whose output nothing reads any more, as in `hookgate presets | head -1`. Rust ignores SIGPIPE, and
+/// `println` panics instead; to restore the signal's default takes unsafe code. `run` writes its log in another way: it goes
+/// on without a reader.
+fn end_on_broken_pipe() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to std") && text.contains("os error 32") {
+            std::process::exit(BROKEN_PIPE);
+        }
+        before(panic);
+    }));
 }
 
 /// The exit code of the process for an error.

@@ -33,6 +33,17 @@ use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
+/// Fetches a key set once and keeps nothing; the number of its usable keys.
+///
+/// # Errors
+/// The URL and why its keys cannot be used.
+pub async fn probe(keys: &RemoteKeys) -> Result<usize, String> {
+    let told = |url: &str, error: &FetchError| format!("{url}: {}", telemetry::chain(error));
+    let fetcher = Fetcher::new(&keys.source).map_err(|error| told(&keys.source.url, &error))?;
+    let answer = fetcher.fetch().await.map_err(|FailedFetch { url, error }| told(&url, &error))?;
+    read_keys(keys, &answer.body).map(|set| set.len()).map_err(|error| told(&answer.url.to_string(), &error))
+}
+
 /// The remote key sets of the active configuration.
 pub struct Jwks {
     sources: RwLock<Vec<Arc<IssuerSource>>>,
@@ -205,7 +216,7 @@ impl Jwks {
                 Ok(fetcher) => fetcher.fetch().await,
                 Err(error) => Err(FailedFetch { url: settings.url.clone(), error: error.clone() }),
             };
-            let good = self.settle(&source.keys, result);
+            let good = self.settle(&source.keys, result, failures > 0);
             next = match &good {
                 Some((answer, _)) => {
                     failures = 0;
@@ -262,6 +273,7 @@ impl Jwks {
         &self,
         keys: &RemoteKeys,
         result: Result<FetchedDocument, FailedFetch>,
+        is_recovery: bool,
     ) -> Option<(FetchedDocument, UnixTime)> {
         let issuer = &*keys.source.issuer;
         let read = |answer: FetchedDocument| match read_keys(keys, &answer.body) {
@@ -270,7 +282,14 @@ impl Jwks {
         };
         match result.and_then(read) {
             Ok((set, answer)) => {
-                let now = self.clock.now();
+                let (now, count) = (self.clock.now(), set.len());
+                let is_news = is_recovery || keys.fetched().is_none_or(|former| former.keys.len() != count);
+                let url = &answer.url;
+                if is_news {
+                    tracing::info!(issuer, %url, keys = count, "fetched keys");
+                } else {
+                    tracing::debug!(issuer, %url, keys = count, "fetched keys");
+                }
                 keys.replace(set, now);
                 self.metrics.jwks_refreshes(issuer, OperationResult::Success).inc();
                 Some((answer, now))

@@ -126,8 +126,11 @@ impl Server {
     ) {
         let gauge = self.metrics().open_connections(&self.shared.name);
         gauge.inc();
+        let (client_address, listener) = (address.ip(), &self.shared.name);
+        tracing::debug!(listener, %client_address, client_port = address.port(), "connection opened");
         let _closed = OnDrop(|| {
             gauge.dec();
+            tracing::debug!(listener, %client_address, client_port = address.port(), "connection closed");
             if let Some(why) = progress.displaced() {
                 self.metrics().displaced(PoolName::Connections, why.into()).inc();
             }
@@ -195,7 +198,7 @@ impl Server {
         let result = if shaken.is_ok() { OperationResult::Success } else { OperationResult::Error };
         self.metrics().tls_handshakes(&self.shared.name, result, reason).inc();
         if reason == Some(HandshakeError::PlainHttp) {
-            self.gateway.no_request(Reason::TlsRequired, client);
+            self.gateway.no_request(Reason::TlsRequired, None, client);
         }
         let (stream, connection) = match shaken {
             Ok(Some(shaken)) => shaken,

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::auth::client_certificate::ClientTrust;
 use acme::AcmeName;
-pub use certificate::Certificate;
+pub use certificate::{Certificate, covers};
 pub use clients::{ClientAuth, RevocationLists, client_trust};
 pub use roots::TlsError;
 use roots::{provider, roots_of};
@@ -35,9 +35,9 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// The TLS configuration of a listener: certificates by SNI, from files and of ACME names, ALPN for HTTP/2 and HTTP/1.1, and the trust in client certificates, if clients are asked for one. Each configuration has its own session
-/// store, so that no session outlives the settings under which it began: a resumed session does not present its
-/// certificate again.
+/// The TLS configuration of a listener: certificates by SNI, from files and of ACME names, ALPN for HTTP/2 and HTTP/1.1,
+/// and the trust in client certificates, if clients are asked for one. Each configuration has its own session store, so
+/// that no session outlives the settings under which it began: a resumed session does not present its certificate again.
 ///
 /// # Errors
 /// [`TlsError::Rustls`]; no failure is known with these settings.

@@ -42,8 +42,8 @@ impl OrderAttempt {
 /// changes nothing.
 pub(super) fn renewal(certificate: &Certificate) -> UnixTime {
     let [jitter, ..] = certificate.fingerprint();
-    let lifetime = certificate.expires.since(certificate.valid_from);
-    certificate.valid_from.plus(lifetime * 2 / 3).minus(lifetime / 20 * u32::from(jitter) / 256)
+    let lifetime = certificate.expires.since(certificate.begins);
+    certificate.begins.plus(lifetime * 2 / 3).minus(lifetime / 20 * u32::from(jitter) / 256)
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
                 (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2026, 4, 1));
             let pem = params.self_signed(&key).unwrap().pem();
             let certificate = Certificate::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-            let days = renewal(&certificate).since(certificate.valid_from).as_secs_f64() / 86_400.0;
+            let days = renewal(&certificate).since(certificate.begins).as_secs_f64() / 86_400.0;
             assert!((55.5..=60.0).contains(&days), "{days}");
         }
     }

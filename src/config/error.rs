@@ -100,6 +100,16 @@ pub struct Problem {
     pub message: String,
 }
 
+/// Without its position: `routes[0].name: expected …`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.segments() {
+            [] => f.write_str(&self.message),
+            _field => write!(f, "{}: {}", self.field, self.message),
+        }
+    }
+}
+
 /// Every problem of one file, sorted by position. Displayed as one line each:
 /// `gateway.yaml:12:9: routes[0].name: expected …`.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +133,11 @@ impl ConfigErrors {
         Self::new(file, vec![whole])
     }
 
+    /// The file, as the user named it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The problems, sorted by position.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -144,9 +159,8 @@ impl ConfigErrors {
     }
 
     fn line(&self, at: &Problem) -> String {
-        let Problem { position: Position { line, column }, field, message } = at;
-        let field = if field.segments().is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}:{line}:{column}: {field}{message}", self.file)
+        let Position { line, column } = at.position;
+        format!("{}:{line}:{column}: {at}", self.file)
     }
 }
 

@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::misplaced;
 use super::reader::{self, Field, List, Report, Section};
 use super::renames;
 pub use super::values::SecretEncoding;
@@ -70,8 +71,8 @@ pub struct GatewayYaml {
     /// reason.
     #[schemars(example = &"opaque")]
     pub error_detail: Field<ErrorDetail>,
-    /// Graceful shutdown on SIGTERM or SIGINT; a second signal ends the wait. The stop timeout of the supervisor must be
-    /// longer than `delay` and `timeout` together.
+    /// Graceful shutdown on SIGTERM, or on SIGINT (Ctrl-C) without `delay`; a second signal ends the wait. The stop timeout of
+    /// the supervisor must be longer than `delay` and `timeout` together.
     #[schemars(example = json!({ "delay": "5s", "timeout": "30s" }))]
     pub drain: Section<DrainYaml>,
     /// IP addresses and CIDR ranges of the proxies in front of hookgate: only from them are the PROXY protocol header,
@@ -120,7 +121,7 @@ pub struct GatewayYaml {
 impl GatewayYaml {
     /// The parts of the file that can be read, and every problem with the others.
     pub fn read(mut document: Node) -> (Self, Report) {
-        let mut report = Report::default();
+        let mut report = Report { homes: Some(|path| misplaced::homes(schema(), path)), ..Report::default() };
         renames::check(&mut document, &mut report.problems);
         reader::read(&document, report)
     }
@@ -162,7 +163,7 @@ pub struct LogYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainYaml {
-    /// Time after the signal in which the process is not ready but still accepts connections, so that load balancers
+    /// Time after SIGTERM in which the process is not ready but still accepts connections, so that load balancers
     /// notice; every response closes its connection.
     #[schemars(example = &"10s")]
     pub delay: Delay<5_000>,

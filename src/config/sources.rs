@@ -13,7 +13,7 @@ use super::file::GatewayYaml;
 pub use super::files::SourceContent;
 use super::files::read_file;
 use super::reader::{Named, Problems};
-use super::{revocation, yaml};
+use super::{misplaced, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
 /// Size limit of a file that a configuration references, except a revocation list.
@@ -34,6 +34,8 @@ pub struct Sources {
     /// The revocation lists that it references and that no handle holds yet. They change on their own and are not part
     /// of the configuration's hash.
     pub revocations: BTreeMap<String, SourceContent>,
+    /// Whether the files and variables are not read: only the YAML is checked.
+    pub is_offline: bool,
 }
 
 impl Sources {
@@ -43,22 +45,30 @@ impl Sources {
     /// Only if the YAML itself cannot be read: [`super::compile()`] reports a missing file or variable, with the
     /// position of the field that names it.
     pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
-        let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
-        let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
+        let text = read_yaml(path)?;
         let (document, named) = read_text(&text);
         let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
         let lists = named.revocations.into_iter().filter(|name| !held(name));
         let files = contents(named.files, |name| read_file(&path.with_file_name(name), MAX_FILE));
         let variables = contents(named.variables, read_variable);
         let revocations = contents(lists, |name| read_revocation(path, name));
-        Ok(Self { path: path.to_owned(), text, document, files, variables, revocations })
+        Ok(Self { path: path.to_owned(), text, document, files, variables, revocations, is_offline: false })
+    }
+
+    /// Reads the YAML alone.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_offline(path: &Path) -> Result<Self, ConfigErrors> {
+        let sources = Self::in_memory(path.to_owned(), read_yaml(path)?, BTreeMap::new());
+        Ok(Self { is_offline: true, ..sources })
     }
 
     /// A configuration whose text is `text`, and which references these files and no others.
     pub fn in_memory(path: PathBuf, text: String, files: BTreeMap<String, SourceContent>) -> Self {
         let (document, _) = read_text(&text);
-        Self { path, text, document, files, variables: BTreeMap::new(), revocations: BTreeMap::new() }
+        let (variables, revocations) = (BTreeMap::new(), BTreeMap::new());
+        Self { path, text, document, files, variables, revocations, is_offline: false }
     }
 
     /// The path of a file that the YAML references: a relative path starts at the directory of the YAML.
@@ -95,13 +105,24 @@ impl Sources {
     }
 }
 
+fn read_yaml(path: &Path) -> Result<String, ConfigErrors> {
+    let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
+    let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))
+}
+
 fn read_text(text: &str) -> (Result<(GatewayYaml, Problems), Vec<Problem>>, Named) {
-    match yaml::read(text) {
-        Ok(document) => {
+    let document = yaml::read(text).and_then(|document| match misplaced::other_program(&document) {
+        Some(problem) => Err(vec![problem]),
+        None => Ok(document),
+    });
+    match document {
+        Ok(document) if document.is_mapping() => {
             let (file, report) = GatewayYaml::read(document);
             (Ok((file, report.problems)), report.named)
         }
-        Err(problems) => (Err(problems), Named::default()),
+        Ok(_) => (Err(vec![misplaced::no_mapping(text)]), Named::default()),
+        Err(problems) => (Err(misplaced::other_syntax(text).map_or(problems, |one| vec![one])), Named::default()),
     }
 }
 

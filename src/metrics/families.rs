@@ -180,6 +180,12 @@ metrics! {
         "Verified events that a rule of the route's filter matches, by rule and result.",
         "verified events that a rule of [`filter`](../concepts/filter.md) matches";
 
+    route_dry_run_until_timestamp(route: &str) -> Gauge,
+        "hookgate_route_dry_run_until_timestamp_seconds",
+        "Unix time at which the dry run of a route ends; absent without one.",
+        "when the [dry run](../how-to/dry-run.md) of a route with `mode: dry_run` ends; until then it rejects no request. A time \
+         in the past is that of a dry run that has ended";
+
     secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
         "hookgate_secret_last_used_timestamp_seconds",
         "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order of the \

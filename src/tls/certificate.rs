@@ -18,7 +18,7 @@ pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
     names: Vec<String>,
     /// When the leaf begins to be valid (`notBefore`).
-    pub valid_from: UnixTime,
+    pub begins: UnixTime,
     /// When the leaf expires (`notAfter`).
     pub expires: UnixTime,
 }
@@ -31,13 +31,13 @@ impl Certificate {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates(chain)?;
         let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
-        let (names, valid_from, expires) = read_leaf(leaf)?;
+        let (names, begins, expires) = read_leaf(leaf)?;
         let mut key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
         key.zeroize();
         let key = CertifiedKey::new(chain, signing?);
-        key.keys_match()?;
-        Ok(Self { key: Arc::new(key), names, valid_from, expires })
+        key.keys_match().map_err(|_| TlsError::OtherKey)?;
+        Ok(Self { key: Arc::new(key), names, begins, expires })
     }
 
     /// SHA-256 of the chain. The key is that of the leaf, so that another key is another chain.
@@ -77,7 +77,7 @@ fn dns_name(name: &GeneralName<'_>) -> Option<String> {
 
 /// Whether a name in a certificate matches the requested name. A wildcard stands for the whole leftmost label (RFC 6125
 /// §6.4.3).
-fn covers(name: &str, wanted: &str) -> bool {
+pub fn covers(name: &str, wanted: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(domain) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
         None => name == wanted,

@@ -3,13 +3,14 @@
 
 mod auth;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use hookgate::auth::Rules;
 use hookgate::auth::keys::{RemoteKeys, RemoteSource};
 use hookgate::auth::revocation::RevocationHandle;
 use hookgate::auth::time::TimestampRule;
-use hookgate::config::{Config, Drain, Handles, ProcessSettings, Window};
+use hookgate::config::{Config, Drain, Handles, ProcessSettings, TimedWarning, Window};
 use hookgate::route::duplicates::{DuplicateRules, IdempotencyRule, ReplayRule};
 use hookgate::route::{
     Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream, UpstreamTimeouts,
@@ -85,7 +86,9 @@ fn view(config: &Config) -> Value {
         drain,
         handles,
         certificates,
-        client_crls,
+        timed_warnings,
+        servers: _,
+        secret_files: _,
         unread_folders: _,
         rejected_files: _,
         warnings,
@@ -119,8 +122,8 @@ fn view(config: &Config) -> Value {
         "revocation_lists": revocations.iter().map(|list| revocation(list)).collect::<Value>(),
         "validity_of_credentials": windows,
         "certificates": certificates.iter().map(|(file, _expires)| file.as_str()).collect::<Value>(),
-        "client_crls": client_crls.iter().map(|(place, _expires)| place.as_str()).collect::<Value>(),
-        "warnings": warnings,
+        "timed_warnings": timed_warnings.iter().map(|TimedWarning { problem, from: _, until: _ }| problem.field.to_string()).collect::<BTreeSet<_>>(),
+        "warnings": warnings.iter().map(ToString::to_string).collect::<Value>(),
     })
 }
 

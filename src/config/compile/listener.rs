@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::compiler::Compiler;
 use crate::auth::client_certificate::ClientTrust;
 use crate::auth::proxied_certificate::CertificateHeader;
+use crate::clock::UnixTime;
 use crate::config::file::{CertificateYaml, FileName, ListenerYaml, Parsed, TlsYaml};
 use crate::config::reader::{Field, Section};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
@@ -80,18 +81,21 @@ impl Compiler<'_> {
             self.missing(file.certificates.at, "at least one { cert: …, key: … }, or `acme` to obtain certificates");
         }
         let certificates: Vec<_> = file.certificates.iter().map(|pair| self.certificate(pair)).collect();
-        let certificates: Vec<_> = certificates.into_iter().collect::<Option<_>>()?;
+        let certificates: Vec<Certificate> = certificates.into_iter().collect::<Option<_>>()?;
+        self.certificate_names.extend(certificates.iter().flat_map(Certificate::names).cloned());
         let config = tls::server_config(certificates, acme?, file.min_version.or_default(), clients);
         self.check(file.at, config)
     }
 
     pub(super) fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
         let chain = self.file(&pair.cert);
+        self.secret_file(&pair.key);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);
         let certificate = Certificate::from_pem(chain, &key);
         let certificate = certificate.map_err(|error| format!("certificate and key cannot be used: {error}"));
         let certificate = self.check(pair.at, certificate)?;
+        self.warn_of_certificate(&certificate, pair.cert.at);
         self.certificates.push((pair.cert.value()?.text.clone(), certificate.expires));
         Some(certificate)
     }
@@ -137,8 +141,8 @@ impl Compiler<'_> {
     fn revocation_lists(&mut self, field: &Field<Parsed<FileName>>) -> Option<RevocationLists> {
         let lists = RevocationLists::from_pem(self.file(field)?);
         let lists = self.usable(field.at, lists)?;
-        let place = format!("{}: {}", self.problems.path(field.at), field.value()?.text);
-        self.client_crls.push((place, lists.expires));
+        let warning = "has expired: client certificates of its issuer are rejected until it is renewed".to_owned();
+        self.warn_between(field.at, (lists.expires, UnixTime::MAX), warning);
         Some(lists)
     }
 }

@@ -124,7 +124,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let entries = self.entries().ok_or_else(|| ReadError::Expected(messages::mapping(name, fields)))?;
+        let entries = self.entries().ok_or_else(|| match self.value() {
+            Some(NodeValue::String(text)) => ReadError::Message(messages::text_as_mapping(name, fields, text)),
+            _ => ReadError::Expected(messages::mapping(name, fields)),
+        })?;
         let reader = self.located();
         reader.unknown(entries, fields);
         let field = |name: &&'static str| {
