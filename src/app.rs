@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
+use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, Drain, ProcessSettings};
@@ -112,6 +113,7 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
     Ok(Arc::new(Services {
         snapshot: SharedSnapshot::new(Arc::clone(&config.snapshot)),
         jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
+        acme: Arc::new(Acme::new(Arc::clone(&clock), Arc::clone(&metrics))),
         clock,
         metrics,
         access_log: config.process.access_log,
@@ -219,6 +221,7 @@ fn control_thread(
     let mut phase = endpoints.phase.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        tokio::spawn(Arc::clone(&watched.acme).run());
         tokio::spawn(reload::dry_run::remind(Arc::clone(&watched)));
         tokio::spawn(telemetry::report_suppressed());
         tokio::spawn(exposure::watch(watched, own));

@@ -248,8 +248,13 @@ impl Metrics {
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
         self.families.certificate_expiry_timestamp.reset();
         for (name, expiry) in expiries {
-            self.certificate_expiry_timestamp(name).set(seconds(expiry));
+            self.certificate_expires(name, expiry);
         }
+    }
+
+    /// Sets when one of the served certificates expires.
+    pub fn certificate_expires(&self, name: &str, expiry: UnixTime) {
+        self.certificate_expiry_timestamp(name).set(seconds(expiry));
     }
 }
 

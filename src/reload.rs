@@ -93,6 +93,9 @@ impl Reloader {
             self.tenants.refresh(path, cause, &self.services.metrics);
         }
         let result = self.try_reload(cause);
+        if cause == Cause::Asked {
+            self.services.acme.retry();
+        }
         if cause == Cause::Asked || result != Reloaded::Unchanged {
             self.services.metrics.config_reloads(result).inc();
         }
@@ -178,6 +181,7 @@ impl Reloader {
         self.tenants.replace_folders(&config.handles.tenants, &self.services.metrics);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
+        self.services.acme.replace_names(&config.handles.acme);
         self.services.metrics.dry_runs(routes().filter_map(|route| Some((&*route.name, route.dry_run_until?))));
         self.services.metrics.config_activated(self.services.clock.now());
         for Problem { message: problem, .. } in &config.rejected_files {

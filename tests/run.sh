@@ -29,6 +29,8 @@ PROGRAMS=(
     "buildah buildah"
     "redis-server redis-server store::redis::tests replay::shared fleet::losses fleet::shared with_redis unless_the_scope_is_the_credential"
     "nginx nginx proxies::real::nginx nginx_and_haproxy"
+    "pebble pebble"
+    "faketime faketime"
     "haproxy haproxy proxies::real::haproxy nginx_and_haproxy"
 )
 
@@ -218,6 +220,7 @@ main() {
     end_to_end "end to end: clients of plain HTTP" "node curl" python tests/e2e/plain_clients.py
     end_to_end "end to end: WebSocket in Python and Node" node python tests/e2e/websocket_tunnels.py
     end_to_end "end to end: gRPC with grpcio" "" python tests/e2e/grpc_calls.py
+    end_to_end "end to end: certificates from an ACME server" "pebble faketime" python tests/e2e/acme.py
     examples
     end_to_end "deployment files" "promtool openssl curl" deployment
 }

@@ -3,6 +3,7 @@
 //! Only this module knows both. A configuration whose meaning is not certain is rejected: no default here accepts more
 //! requests than the file allows.
 
+mod acme;
 mod auth;
 mod challenge;
 mod compiler;

@@ -17,6 +17,7 @@ use crate::route::Endpoint;
 use crate::route::duplicates::Widened;
 use crate::settings::{LogFormat, StoreSettings};
 use crate::snapshot::Snapshot;
+use crate::tls::acme::AcmeName;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -101,6 +102,8 @@ pub struct Handles {
     pub revocations: Vec<Arc<RevocationHandle>>,
     /// Folders with the secrets of tenants.
     pub tenants: Vec<Arc<TenantFolder>>,
+    /// Names whose certificates come from an ACME server.
+    pub acme: Vec<Arc<AcmeName>>,
     /// Endpoints of upstreams; each worker has a connection pool for them.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// For each route with `replay_protection`: how long its credentials stay valid, and any extension by a reload.

@@ -4,6 +4,7 @@
 //! Each key is a [`Field`] or a [`Section`], so that a mistake in one key does not stop the reading of the others;
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
+mod acme;
 mod auth;
 mod certificate;
 mod filter;
@@ -36,6 +37,7 @@ use super::yaml::Node;
 use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
+pub use acme::{AcmeYaml, EabYaml};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
 pub use certificate::CertificateYaml;
 pub use filter::{FilterModeYaml, FilterRuleYaml};
@@ -267,11 +269,18 @@ pub struct ListenerTimeoutsYaml {
 /// `tls` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["certificates"] }, { "required": ["acme"] }]))]
 pub struct TlsYaml {
     /// Server certificates. SNI selects one by its DNS names, in which `*.` stands for one label; the first is the
-    /// default.
-    #[schemars(required, length(min = 1), example = json!([{ "cert": "server.crt", "key": "server.key" }]))]
+    /// default. At least one of `certificates` and `acme` is required.
+    #[schemars(length(min = 1), example = json!([{ "cert": "server.crt", "key": "server.key" }]))]
     pub certificates: Section<List<Section<CertificateYaml>>>,
+    /// Certificates that hookgate obtains and renews itself, from an ACME server (RFC 8555) such as Let's Encrypt, with the
+    /// challenge TLS-ALPN-01 (RFC 8737). See [ACME](../../concepts/tls.md#acme).
+    #[schemars(example = json!({
+        "names": ["hooks.example.com"], "terms_of_service_agreed": true, "storage": "/var/lib/hookgate/acme"
+    }))]
+    pub acme: Section<AcmeYaml>,
     /// The lowest TLS version, in quotes.
     #[schemars(example = &"1.3")]
     pub min_version: Field<MinVersion>,

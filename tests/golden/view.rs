@@ -17,6 +17,7 @@ use hookgate::route::{
 };
 use hookgate::settings::{RedisSettings, StoreBackend, StoreSettings};
 use hookgate::snapshot::{ListenerLimits, ListenerSettings, Snapshot};
+use hookgate::tls::acme::{AcmeName, AcmeSettings};
 use serde_json::{Map, Value, json};
 
 /// The longest line of a list or mapping that is written in one line.
@@ -95,8 +96,16 @@ fn view(config: &Config) -> Value {
     // The hash covers generated certificates.
     let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
         &**snapshot;
-    let Handles { remote_keys, signing_certificates: _, revocations, tenants: _, endpoints: _, windows, read_at: _ } =
-        handles;
+    let Handles {
+        remote_keys,
+        signing_certificates: _,
+        revocations,
+        tenants: _,
+        acme: _,
+        endpoints: _,
+        windows,
+        read_at: _,
+    } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
     let routes: Map<String, Value> = routes.routes().map(|one| (one.name.to_string(), route(one))).collect();
@@ -165,7 +174,7 @@ fn file_name(path: &std::path::Path) -> Value {
 }
 
 fn listener(settings: &ListenerSettings) -> Value {
-    let ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits } = settings;
+    let ListenerSettings { tls, acme, client_trust, certificate_header, proxy_protocol, limits } = settings;
     let certificates = client_trust
         .as_ref()
         .map_or("not requested", |trust| if trust.is_required() { "required" } else { "optional" });
@@ -175,10 +184,21 @@ fn listener(settings: &ListenerSettings) -> Value {
         "proxy_protocol": proxy_protocol,
         "limits": listener_limits(limits),
     });
+    if let Some(names) = acme {
+        view["acme"] = names.iter().map(|name| acme_name(name)).collect();
+    }
     if let Some(header) = certificate_header {
         view["certificate_header"] = debug(header);
     }
     view
+}
+
+fn acme_name(name: &AcmeName) -> Value {
+    let AcmeSettings { directory, contacts, storage, root_ca, external_account, holder } = &*name.settings;
+    json!({
+        "name": name.name, "directory": directory, "contacts": contacts, "storage": file_name(storage),
+        "own_ca": root_ca.is_some(), "external_account": optional(external_account.as_ref(), debug), "holder": holder,
+    })
 }
 
 /// The TLS versions, which rustls only shows in its `Debug` output.

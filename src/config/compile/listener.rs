@@ -12,6 +12,7 @@ use crate::clock::UnixTime;
 use crate::config::file::{CertificateYaml, FileName, ListenerYaml, Parsed, TlsYaml};
 use crate::config::reader::{Field, Section};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
+use crate::tls::acme::AcmeName;
 use crate::tls::{self, Certificate, ClientAuth, RevocationLists, TlsError};
 
 impl Compiler<'_> {
@@ -43,10 +44,11 @@ impl Compiler<'_> {
                            [10.0.0.0/8]; set it too, or remove this key";
             self.problems.add(file.proxy_protocol.at, message);
         }
+        let acme = self.acme(&file.tls.acme);
         let (tls, client_trust) = match (file.tls.is_written, file.plaintext.get()) {
             (true, false) => {
                 let trust = self.client_trust(&file.tls);
-                (Some(self.tls(&file.tls, trust.as_ref())?), trust.map(Arc::new))
+                (Some(self.tls(&file.tls, acme.as_deref(), trust.as_ref())?), trust.map(Arc::new))
             }
             (false, true) => (None, None),
             (true, true) => {
@@ -65,17 +67,23 @@ impl Compiler<'_> {
             (certificate_header, client_trust) = (Some(header), Some(Arc::new(trust)));
         }
         let (proxy_protocol, limits) = (file.proxy_protocol.get(), Arc::new(limits(file)));
-        Some(ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits })
+        let acme = acme.filter(|names| !names.is_empty()).map(Arc::from);
+        Some(ListenerSettings { tls, acme, client_trust, certificate_header, proxy_protocol, limits })
     }
 
-    fn tls(&mut self, file: &Section<TlsYaml>, clients: Option<&ClientTrust>) -> Option<Arc<rustls::ServerConfig>> {
-        if file.certificates.is_empty() {
-            self.missing(file.certificates.at, "at least one { cert: …, key: … }");
+    fn tls(
+        &mut self,
+        file: &Section<TlsYaml>,
+        acme: Option<&[Arc<AcmeName>]>,
+        clients: Option<&ClientTrust>,
+    ) -> Option<Arc<rustls::ServerConfig>> {
+        if file.certificates.is_empty() && !file.acme.is_written {
+            self.missing(file.certificates.at, "at least one { cert: …, key: … }, or `acme` to obtain certificates");
         }
         let certificates: Vec<_> = file.certificates.iter().map(|pair| self.certificate(pair)).collect();
         let certificates: Vec<Certificate> = certificates.into_iter().collect::<Option<_>>()?;
         self.certificate_names.extend(certificates.iter().flat_map(Certificate::names).cloned());
-        let config = tls::server_config(certificates, file.min_version.or_default(), clients);
+        let config = tls::server_config(certificates, acme?, file.min_version.or_default(), clients);
         self.check(file.at, config)
     }
 
