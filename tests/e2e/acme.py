@@ -109,7 +109,7 @@ class Acme(World):
         contacts: [ops@hooks.test]
         storage: acme
         root_ca: certs/ca.crt
-        eab: {{ key_id: kid-1, key: {{ file: eab }} }}"""
+        eab: {{ key_id: kid-1, hmac_key: {{ file: eab }} }}"""
         return f"""
 drain: {{ delay: 0s, timeout: 10s }}
 listeners:

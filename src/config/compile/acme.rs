@@ -104,9 +104,9 @@ impl Compiler<'_> {
     fn external_account(&mut self, file: &EabYaml) -> Option<ExternalAccount> {
         let key_id = self.required(&file.key_id, "the key id that the authority has given you").cloned();
         let secret =
-            self.required(&file.key, "the HMAC key that belongs to the key id, such as { file: secrets/eab }")?;
+            self.required(&file.hmac_key, "the HMAC key that belongs to the key id, such as { file: secrets/eab }")?;
         self.unused_names(secret, "has no effect on this key; remove it");
-        let text = self.secret_as(secret, SecretEncoding::Utf8, file.key.at)?;
+        let text = self.secret_as(secret, SecretEncoding::Utf8, file.hmac_key.at)?;
         let mut unpadded = text.trim_ascii_end();
         while let Some(shorter) = unpadded.strip_suffix(b"=") {
             unpadded = shorter;
@@ -115,7 +115,7 @@ impl Compiler<'_> {
             .decode(unpadded)
             .map(Zeroizing::new)
             .map_err(|_| "is not base64url, in which authorities show this key");
-        Some(ExternalAccount { key: self.check(file.key.at, key)?, key_id: key_id? })
+        Some(ExternalAccount { key: self.check(file.hmac_key.at, key)?, key_id: key_id? })
     }
 }
 

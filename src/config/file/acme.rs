@@ -38,7 +38,7 @@ pub struct AcmeYaml {
     pub root_ca: Field<Parsed<FileName>>,
     /// External account binding: the account at the authority, where that requires one, as ZeroSSL and Google Trust
     /// Services do.
-    #[schemars(example = json!({ "key_id": "kid-1", "key": { "file": "secrets/eab" } }))]
+    #[schemars(example = json!({ "key_id": "kid-1", "hmac_key": { "file": "secrets/eab" } }))]
     pub eab: Field<EabYaml>,
     /// Whether this process orders certificates. Of several replicas exactly one is the holder; the others need `false` and
     /// the same `storage`, from which they read the certificates each minute.
@@ -55,5 +55,5 @@ pub struct EabYaml {
     pub key_id: Field<String>,
     /// The HMAC key that belongs to it, in base64url as the authority shows it.
     #[schemars(required, example = json!({ "file": "secrets/eab" }))]
-    pub key: Field<SecretYaml>,
+    pub hmac_key: Field<SecretYaml>,
 }
