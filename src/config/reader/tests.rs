@@ -262,7 +262,7 @@ fn a_null_value_is_rejected_even_where_the_field_is_optional() {
 
 #[test]
 fn enums_list_their_values() {
-    let of_log = "log.format: expected one of `auto`, `text`, `json`, got `jsn`; did you mean `json`?";
+    let of_log = "log.format: expected one of `json`, `text`, got `jsn`; did you mean `json`?";
     assert_eq!(messages(json!({"log": {"format": "jsn"}})), [of_log]);
     let of_store = "state.type: expected one of `memory`, `embedded`, got";
     assert_eq!(messages(json!({"state": {"type": "redis"}})), [format!("{of_store} `redis`")]);
@@ -336,7 +336,7 @@ routes:
 ";
     let expected = "\
 gateway.yaml:1:1: workers: expected a whole number from 0 to 65535, got 70000
-gateway.yaml:3:3: log.format: expected one of `auto`, `text`, `json`, got `jsn`; did you mean `json`?
+gateway.yaml:3:3: log.format: expected one of `json`, `text`, got `jsn`; did you mean `json`?
 gateway.yaml:4:3: log.acces: unknown field, did you mean `access`?
 gateway.yaml:5:9: state.type: expected one of `memory`, `embedded`, got `redis`
 gateway.yaml:8:5: issuers.acme.secret: expected {env: NAME} or {file: path}, never the value itself, got a string
