@@ -33,6 +33,7 @@ mod framing;
 mod golden;
 mod half_closed;
 mod headers;
+mod init;
 mod issuers;
 mod jwks;
 mod layers;
