@@ -161,7 +161,7 @@ impl Command {
 /// The error as it is printed on standard error.
 pub fn error_text(error: &anyhow::Error) -> String {
     match error.downcast_ref::<ConfigErrors>() {
-        Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
+        Some(errors) => excerpt::problems(errors, "", excerpt::ReportStyle::of_standard_error()),
         None => format!("{error:#}"),
     }
 }

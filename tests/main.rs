@@ -24,6 +24,7 @@ mod cors;
 mod documents;
 mod drain;
 mod dry_run;
+mod environments;
 mod explain;
 mod failed_connections;
 mod filter;
