@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod excerpt;
 mod explain;
+mod init;
 mod online;
 pub mod presets;
 mod reference;
@@ -65,6 +66,12 @@ Exit codes:
   1   a row is not as expected, or the demo could not start
   64  the command line is invalid";
 
+const EXIT_CODES_OF_INIT: &str = "\
+Exit codes:
+  0   the files are written, or printed
+  1   a file exists, or cannot be read or written
+  64  the command line is invalid, or lacks an argument and there is no terminal to ask on";
+
 /// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
 /// fresh.
 #[derive(clap::Parser)]
@@ -81,6 +88,9 @@ pub enum Command {
     /// Run the gateway; SIGTERM drains and stops it, Ctrl-C stops it, SIGHUP reloads the configuration
     #[command(after_help = EXIT_CODES_OF_RUN)]
     Run(run::RunArguments),
+    /// Write a gateway.yaml with its secret files and certificates, by questions or by arguments
+    #[command(after_help = EXIT_CODES_OF_INIT)]
+    Init(init::InitArguments),
     /// Validate a configuration and report every problem with its line
     #[command(after_help = EXIT_CODES_OF_CHECK)]
     Check(check::CheckArguments),
@@ -124,6 +134,7 @@ impl Command {
         }
         let done = match self {
             Self::Run(arguments) => run::run(&arguments),
+            Self::Init(arguments) => init::init(&arguments),
             Self::Check(arguments) => check::check(&arguments),
             Self::Presets(arguments) => presets::presets(&arguments),
             Self::Schema => {
@@ -150,7 +161,7 @@ impl Command {
 /// The error as it is printed on standard error.
 pub fn error_text(error: &anyhow::Error) -> String {
     match error.downcast_ref::<ConfigErrors>() {
-        Some(errors) => excerpt::problems(errors, excerpt::ReportStyle::of_standard_error()),
+        Some(errors) => excerpt::problems(errors, "", excerpt::ReportStyle::of_standard_error()),
         None => format!("{error:#}"),
     }
 }
@@ -174,7 +185,8 @@ fn end_on_broken_pipe() {
 
 /// The exit code of the process for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() || error.is::<arguments::UsageError>() {
+    let is_of_command_line = error.is::<arguments::UsageError>() || error.is::<init::IncompleteArguments>();
+    if is_of_command_line || error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() {
         USAGE
     } else if error.is::<explain::WouldReject>() || error.is::<test::Unexpected>() {
         REFUSED

@@ -5,10 +5,12 @@
 
 pub mod compile;
 mod compiled;
+mod environment;
 pub mod error;
 pub mod file;
 mod files;
 pub mod hints;
+mod include;
 mod misplaced;
 pub mod presets;
 pub mod reader;
@@ -60,5 +62,5 @@ pub fn read_new_folders(path: &Path, config: &mut Config) -> Result<(), ConfigEr
             Err(message) => problems.push(Problem { message, ..place }),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(path.display().to_string(), problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(config.errors(path, problems)) }
 }

@@ -188,7 +188,7 @@ impl Reloader {
             tracing::error!(problem, "secret of a tenant rejected; all others stay active");
         }
         for warning in config.warnings_at(self.services.clock.now()) {
-            tracing::warn!(%warning, "configuration");
+            tracing::warn!(warning = config.shown(&warning), "configuration");
         }
     }
 

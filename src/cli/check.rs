@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::arguments::{ConfigArgument, OutputFormat};
-use super::excerpt::{ReportStyle, problems, report, source};
+use super::excerpt::{ReportStyle, problems};
 use super::online;
 use crate::app::memory::{memory_line, memory_terms, memory_warning, process_limit};
 use crate::clock::{Clock, SystemClock};
@@ -61,11 +61,9 @@ fn summary(path: &Path, config: &Config) -> String {
 }
 
 /// Each with its position, and on a terminal with its line.
-fn print_warnings(path: &Path, warnings: &[Problem]) {
-    let (file, style) = (path.display().to_string(), ReportStyle::of_standard_error());
-    let text = source(path, style);
-    for warning in warnings {
-        eprintln!("{}", report(&file, &text, warning, "warning: ", style));
+fn print_warnings(warnings: &ConfigErrors) {
+    if !warnings.problems().is_empty() {
+        eprintln!("{}", problems(warnings, "warning: ", ReportStyle::of_standard_error()));
     }
 }
 
@@ -93,31 +91,31 @@ fn check_offline(path: &Path, format: OutputFormat) -> anyhow::Result<()> {
         OutputFormat::Json => println!("[]"),
         OutputFormat::Text => {
             println!("{file}: ok without its files, {}, {}", count(listeners, "listener"), count(routes, "route"));
-            for unread in &checked.unread {
-                println!("{}", report(&file, "", unread, "not checked: ", ReportStyle::Lines));
+            let unread = ConfigErrors::new(&*file, checked.unread).with_included(checked.included.clone());
+            if !unread.problems().is_empty() {
+                println!("{}", problems(&unread, "not checked: ", ReportStyle::Lines));
             }
         }
     }
-    print_warnings(path, &checked.warnings);
+    print_warnings(&ConfigErrors::new(file, checked.warnings).with_included(checked.included));
     Ok(())
 }
 
 /// Connects to the servers, and prints the result for each.
 fn check_online(path: &Path, config: &Config, format: OutputFormat) -> anyhow::Result<()> {
-    let file = path.display().to_string();
     let mut failed = Vec::new();
     for result in online::probe(&config.servers)? {
         match (result, format) {
-            (Ok(found), OutputFormat::Text) => println!("{}", report(&file, "", &found, "", ReportStyle::Lines)),
+            (Ok(found), OutputFormat::Text) => println!("{}", config.errors(path, vec![found])),
             (Ok(_), OutputFormat::Json) => {}
             (Err(problem), _) => failed.push(problem),
         }
     }
     let count = failed.len();
-    let errors = ConfigErrors::new(file, failed);
+    let errors = config.errors(path, failed);
     match format {
         OutputFormat::Json => println!("{:#}", errors.to_json()),
-        OutputFormat::Text if count > 0 => eprintln!("{}", problems(&errors, ReportStyle::of_standard_error())),
+        OutputFormat::Text if count > 0 => eprintln!("{}", problems(&errors, "", ReportStyle::of_standard_error())),
         OutputFormat::Text => {}
     }
     if count == 0 { Ok(()) } else { Err(Unreachable(count).into()) }
@@ -141,7 +139,7 @@ pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     }
     let result = config::load(&path, &Handles::default()).and_then(|mut config| {
         let rejected = std::mem::take(&mut config.rejected_files);
-        if rejected.is_empty() { Ok(config) } else { Err(ConfigErrors::new(path.display().to_string(), rejected)) }
+        if rejected.is_empty() { Ok(config) } else { Err(config.errors(&path, rejected)) }
     });
     let (config, format) = match result {
         Ok(config) => (config, arguments.format),
@@ -153,7 +151,8 @@ pub(super) fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
         (OutputFormat::Text, None) => println!("{}", summary(&path, &config)),
         (OutputFormat::Text, Some(_)) => println!("{}\n{}", summary(&path, &config), memory_line(&memory)),
     }
-    print_warnings(&path, &[config.warnings_at(SystemClock.now()), readable_by_all(&config)].concat());
+    let warnings = [config.warnings_at(SystemClock.now()), readable_by_all(&config)].concat();
+    print_warnings(&config.errors(&path, warnings));
     if let Some(warning) = memory_warning(&memory, arguments.memory_limit.or_else(process_limit)) {
         eprintln!("{}: warning: {warning}", path.display());
     }

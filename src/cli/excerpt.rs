@@ -3,6 +3,7 @@
 //!
 //! A secret may have been written in place of its file, so that a line is shown with the values masked that could be one.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::IsTerminal;
@@ -60,22 +61,25 @@ impl ReportStyle {
     }
 }
 
-/// The problems of an invalid configuration, as they are printed.
-pub(super) fn problems(errors: &ConfigErrors, style: ReportStyle) -> String {
-    let text = source(Path::new(errors.file()), style);
-    let all = errors.problems().iter().map(|problem| report(errors.file(), &text, problem, "", style));
+/// Problems or warnings of a configuration, as they are printed. `kind` is `warning: ` or empty.
+pub(super) fn problems(errors: &ConfigErrors, kind: &str, style: ReportStyle) -> String {
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+    let all = errors.placed().map(|(file, problem)| {
+        let text = texts.entry(file).or_insert_with(|| source(Path::new(file), style));
+        report(file, text, &problem, kind, style)
+    });
     all.collect::<Vec<_>>().join("\n")
 }
 
 /// The text of the file whose lines are shown, if any are.
-pub(super) fn source(file: &Path, style: ReportStyle) -> String {
+fn source(file: &Path, style: ReportStyle) -> String {
     // A FIFO would be waited for.
     let is_shown = style != ReportStyle::Lines && file.metadata().is_ok_and(|found| found.is_file());
     if is_shown { fs::read_to_string(file).unwrap_or_default() } else { String::new() }
 }
 
 /// A problem with its line. `kind` is `warning: ` or empty.
-pub(super) fn report(file: &str, text: &str, problem: &Problem, kind: &str, style: ReportStyle) -> String {
+fn report(file: &str, text: &str, problem: &Problem, kind: &str, style: ReportStyle) -> String {
     let Position { line, column } = problem.position;
     let place = format!("{file}:{line}:{column}:");
     let (bold, mark, plain) = match (style, kind) {

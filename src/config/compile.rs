@@ -55,7 +55,7 @@ pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigError
     let mut compiler = compiler(sources, known)?;
     match compiler.gateway() {
         Some(config) if compiler.problems.is_empty() => Ok(config),
-        Some(_) | None => Err(errors_of(sources, compiler.problems.into_vec())),
+        Some(_) | None => Err(sources.errors(compiler.problems.into_vec())),
     }
 }
 
@@ -69,7 +69,7 @@ pub fn compile_offline(sources: &Sources) -> Result<OfflineCheck, ConfigErrors> 
     let mut compiler = compiler(sources, &known)?;
     let complete = compiler.gateway();
     if !compiler.problems.is_empty() {
-        return Err(errors_of(sources, compiler.problems.into_vec()));
+        return Err(sources.errors(compiler.problems.into_vec()));
     }
     let (folders, warnings) = match complete {
         Some(config) => (config.unread_folders, config.warnings),
@@ -81,22 +81,21 @@ pub fn compile_offline(sources: &Sources) -> Result<OfflineCheck, ConfigErrors> 
     };
     compiler.unread.extend(folders.into_iter().map(folder));
     let counts = (compiler.file.listeners.len(), compiler.file.routes.len());
-    Ok(OfflineCheck { counts, unread: compiler.unread, warnings })
+    Ok(OfflineCheck { counts, unread: compiler.unread, warnings, included: sources.included_files.clone() })
 }
 
 fn compiler<'a>(sources: &'a Sources, known: &'a Handles) -> Result<Compiler<'a>, ConfigErrors> {
     let document = sources.document.as_ref();
-    let (file, problems) = document.map_err(|problems| errors_of(sources, problems.clone()))?;
+    let (file, problems) = document.map_err(|problems| sources.errors(problems.clone()))?;
     Ok(Compiler::new(sources, known, file, problems.clone()))
-}
-
-fn errors_of(sources: &Sources, problems: Vec<Problem>) -> ConfigErrors {
-    ConfigErrors::new(sources.path.display().to_string(), problems)
 }
 
 impl Compiler<'_> {
     fn gateway(&mut self) -> Option<Config> {
         let file = self.file;
+        if file.include.value().is_some() && self.sources.included.is_empty() {
+            self.warn(file.include.at, "matches no file");
+        }
         let trusted_proxies = self.trusted_proxies();
         let store = self.store(&file.store);
         let addresses = self.addresses();
@@ -131,6 +130,7 @@ impl Compiler<'_> {
             timed_warnings: std::mem::take(&mut self.timed_warnings),
             unread_folders: std::mem::take(&mut self.unread_folders),
             rejected_files: Vec::new(),
+            included: self.sources.included_files.clone(),
             servers: std::mem::take(&mut self.servers),
             secret_files: std::mem::take(&mut self.secret_files),
             warnings: std::mem::take(&mut self.warnings),
@@ -182,7 +182,10 @@ impl Compiler<'_> {
                 continue;
             };
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
-                self.problems.add(file.name.at, format!("duplicate name: routes[{first}] uses it; choose another"));
+                self.problems.add(
+                    file.name.at,
+                    format!("duplicate name: {} uses it; choose another", self.sources.included_files.route(first)),
+                );
             }
             routes.push((file.auth.at, route));
         }

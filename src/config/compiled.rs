@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::Problem;
+use super::error::{ConfigErrors, IncludedFiles, Problem};
 use super::tenants::TenantFolder;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
@@ -40,6 +40,8 @@ pub struct Config {
     /// The files of tenants that cannot be used. All others are active: `check` reports them as errors, and the gateway
     /// starts.
     pub rejected_files: Vec<Problem>,
+    /// The included files, in which problems may be.
+    pub included: IncludedFiles,
     /// The servers that it names, each with the place of its URL.
     pub servers: Vec<(Problem, NamedServer)>,
     /// The files with secrets and private keys, each with its place.
@@ -66,6 +68,8 @@ pub struct OfflineCheck {
     pub unread: Vec<Problem>,
     /// The warnings that need none of them.
     pub warnings: Vec<Problem>,
+    /// The included files.
+    pub included: IncludedFiles,
 }
 
 /// A warning that applies from one time until another.
@@ -80,6 +84,19 @@ pub struct TimedWarning {
 }
 
 impl Config {
+    /// A warning as the log has it: with its file if that is an included one.
+    pub fn shown(&self, warning: &Problem) -> String {
+        match self.included.placed("", warning) {
+            ("", warning) => warning.to_string(),
+            (file, warning) => format!("{file}: {warning}"),
+        }
+    }
+
+    /// Problems or warnings of the configuration at `path`, with the files in which they are.
+    pub fn errors(&self, path: &Path, problems: Vec<Problem>) -> ConfigErrors {
+        ConfigErrors::new(path.display().to_string(), problems).with_included(self.included.clone())
+    }
+
     /// All warnings at `now`, in the order of the file: valid but unsafe settings, and what has expired or will soon.
     pub fn warnings_at(&self, now: UnixTime) -> Vec<Problem> {
         let timed = self.timed_warnings.iter().filter(|warning| warning.from <= now && now < warning.until);

@@ -8,6 +8,7 @@ mod acme;
 mod auth;
 mod certificate;
 mod filter;
+mod include;
 mod issuer;
 mod jwt;
 pub mod message_signature;
@@ -41,6 +42,7 @@ pub use acme::{AcmeYaml, EabYaml};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
 pub use certificate::CertificateYaml;
 pub use filter::{FilterModeYaml, FilterRuleYaml};
+pub use include::IncludePattern;
 use ipnet::IpNet;
 pub use issuer::{BearerYaml, IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml, SecretsYaml, TenantFolderYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
@@ -53,13 +55,14 @@ pub use scalar::{
     Delay, FileName, HostName, OneOrMany, OptionalDuration, OptionalSeconds, Parsed, Pin, PlaceKey, RatePerSeconds,
     Seconds, Size, Timeout,
 };
-pub(super) use scalar::{HEADER_NAME, POINTER};
+pub(super) use scalar::{HEADER_NAME, POINTER, Text};
 pub use upstream::{UpstreamTimeoutsYaml, UpstreamYaml};
 pub use web::{ClientCertificateFromYaml, CorsYaml, WebSocketYaml};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["routes"] }, { "required": ["include"] }]))]
 pub struct GatewayYaml {
     /// Worker threads, each with its own runtime and upstream connection pool. 0 means one thread per core.
     #[schemars(example = 4, extend("x-restart" = true))]
@@ -108,7 +111,6 @@ pub struct GatewayYaml {
     pub issuers: Section<BTreeMap<String, Section<IssuerYaml>>>,
     /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded. Two routes
     /// that match the same request are an error; a request that matches no route is rejected with 404 `no_route`.
-    #[schemars(required, length(min = 1))]
     #[schemars(example = json!([{
         "name": "github",
         "match": { "path": "/github" },
@@ -116,6 +118,12 @@ pub struct GatewayYaml {
         "auth": { "preset": "github", "secret": { "env": "GITHUB_SECRET" } }
     }]))]
     pub routes: Section<List<Section<RouteYaml>>>,
+    /// Files with further routes: one folder, relative to this file, and a pattern of names with one `*`. Each file has
+    /// `routes` only, and names files relative to this one. They are read in the order of their names, and hidden files are
+    /// not read. A file that is added, changed or removed is noticed like a change of this file. See
+    /// [One file for several environments](../../how-to/environments.md).
+    #[schemars(example = &"routes.d/*.yaml")]
+    pub include: Field<Parsed<IncludePattern>>,
 }
 
 impl GatewayYaml {

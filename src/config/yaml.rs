@@ -37,6 +37,20 @@ pub struct Node {
     pub position: Position,
     /// The value.
     pub value: NodeValue,
+    /// Whether the value comes from the environment: its type is then that of the field.
+    pub is_substituted: bool,
+}
+
+impl Node {
+    /// A value of the file.
+    pub const fn new(position: Position, value: NodeValue) -> Self {
+        Self { position, value, is_substituted: false }
+    }
+
+    /// Whether it has keys.
+    pub const fn is_mapping(&self) -> bool {
+        matches!(self.value, NodeValue::Mapping(_))
+    }
 }
 
 /// A value of a document.
@@ -56,16 +70,9 @@ pub enum NodeValue {
     Mapping(Vec<(String, Node)>),
 }
 
-impl Node {
-    /// Whether it has keys.
-    pub const fn is_mapping(&self) -> bool {
-        matches!(self.value, NodeValue::Mapping(_))
-    }
-}
-
 impl Default for Node {
     fn default() -> Self {
-        Self { position: Position::START, value: NodeValue::Mapping(Vec::new()) }
+        Self::new(Position::START, NodeValue::Mapping(Vec::new()))
     }
 }
 
@@ -326,7 +333,7 @@ fn zip(positions: Positions, value: Json) -> Option<Node> {
             NodeValue::Mapping(entries.collect::<Option<_>>()?)
         }
     };
-    children.is_empty().then_some(Node { position, value })
+    children.is_empty().then_some(Node::new(position, value))
 }
 
 /// Rarely reached: only for a text that libyaml rejects and the first pass accepts.

@@ -91,6 +91,7 @@ fn view(config: &Config) -> Value {
         secret_files: _,
         unread_folders: _,
         rejected_files: _,
+        included: _,
         warnings,
     } = config;
     // The hash covers generated certificates.
