@@ -11,6 +11,7 @@ mod confirmations;
 mod connect;
 mod discovery;
 mod fetch;
+mod once;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,21 +29,11 @@ use crate::telemetry;
 use cache::CacheError;
 pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
 pub use confirmations::SubscriptionConfirmations;
+pub use once::{cached, fetch_once};
 use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
-
-/// Fetches a key set once and keeps nothing; the number of its usable keys.
-///
-/// # Errors
-/// The URL and why its keys cannot be used.
-pub async fn probe(keys: &RemoteKeys) -> Result<usize, String> {
-    let told = |url: &str, error: &FetchError| format!("{url}: {}", telemetry::chain(error));
-    let fetcher = Fetcher::new(&keys.source).map_err(|error| told(&keys.source.url, &error))?;
-    let answer = fetcher.fetch().await.map_err(|FailedFetch { url, error }| told(&url, &error))?;
-    read_keys(keys, &answer.body).map(|set| set.len()).map_err(|error| told(&answer.url.to_string(), &error))
-}
 
 /// The remote key sets of the active configuration.
 pub struct Jwks {
@@ -328,21 +319,6 @@ fn read_cache(keys: &RemoteKeys, path: &Path, now: UnixTime) -> Result<Option<(K
         None => Ok(None),
         Some(cached) => Ok(Some((read_keys(keys, &cached.body)?, cached.at))),
     }
-}
-
-/// For commands: the key set that a gateway has cached on disk, with the time of its fetch, or why it cannot be used.
-pub fn cached(keys: &RemoteKeys, now: UnixTime) -> Result<Option<(KeySet, UnixTime)>, String> {
-    let Some(path) = &keys.source.cache else { return Ok(None) };
-    read_cache(keys, path, now).map_err(|error| telemetry::chain(&error))
-}
-
-/// For commands: fetches a key set once, as the gateway does, and blocks until then. An error says why there is none.
-pub fn fetch_now(keys: &RemoteKeys) -> Result<KeySet, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let fetched = runtime.block_on(async { Fetcher::new(&keys.source)?.fetch().await.map_err(|failed| failed.error) });
-    let set = fetched.and_then(|document| read_keys(keys, &document.body));
-    set.map_err(|error| format!("{}: {}", keys.source.url, telemetry::chain(&error)))
 }
 
 fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {

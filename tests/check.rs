@@ -116,7 +116,7 @@ async fn online_reports_each_server_with_its_place() {
         "gateway.yaml:11:{}: routes[0].upstream.urls[1]: cannot connect to http://{gone}: ",
         yaml.lines().nth(10).unwrap().find(&format!("\"http://{gone}")).unwrap() + 1
     );
-    assert!(failed.contains(&problem) && failed.contains("onnection refused"), "{failed}");
+    assert!(failed.contains(&problem) && failed.to_lowercase().contains("connection refused"), "{failed}");
     assert_eq!(output.status.code(), Some(1));
     let json: Value = serde_json::from_slice(&run(&["--online", "--format", "json"]).await.unwrap().stdout).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 1, "{json}");
@@ -177,8 +177,10 @@ fn a_dry_run_warns_when_it_is_long_and_when_it_is_over() {
     let end = 1_798_761_600;
     let told = |now| warnings(yaml, &[], now, &["dry_run_until"]);
     assert!(told(end - 90 * DAY - 1)[0].starts_with("8:routes[0].dry_run_until: is more than 90 days away"));
-    assert_eq!(told(end - 90 * DAY), [""; 0]);
-    assert_eq!(told(end - 1), [""; 0]);
+    for now in [end - 90 * DAY, end - 1] {
+        assert_eq!(told(now).len(), 1, "{:?}", told(now));
+        assert!(told(now)[0].contains("until then no request is rejected"), "{:?}", told(now));
+    }
     assert!(told(end)[0].contains("has passed"), "{:?}", told(end));
 }
 

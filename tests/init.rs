@@ -83,7 +83,7 @@ fn is_protected(path: &Path) -> bool {
 /// The folder holds the certificates and the keys of every preset.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let (_, certificate, key) = certificate(&["localhost"]);
+    let (_, certificate, key) = certificate(&["localhost", "hooks.example.com"]);
     write(folder.path(), "certs/server.crt", certificate);
     write(folder.path(), "certs/server.key", key);
     folder

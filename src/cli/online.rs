@@ -38,8 +38,8 @@ pub(super) fn probe(servers: &[(Problem, NamedServer)]) -> std::io::Result<Vec<R
 async fn reach(server: NamedServer) -> Result<String, String> {
     match server {
         NamedServer::KeySet(keys) => {
-            let count = jwks::probe(&keys).await.map_err(|error| format!("cannot fetch the keys: {error}"))?;
-            Ok(format!("ok, fetched from {}, usable keys: {count}", keys.source.url))
+            let set = jwks::fetch_once(&keys).await.map_err(|error| format!("cannot fetch the keys: {error}"))?;
+            Ok(format!("ok, fetched from {}, usable keys: {}", keys.source.url, set.len()))
         }
         NamedServer::Upstream(endpoint) => match upstream::probe(&endpoint).await {
             Ok(()) => Ok(format!("ok, connected to {}", endpoint.url)),

@@ -34,7 +34,7 @@ async fn get(address: SocketAddr, path: &str) {
 async fn a_terminal_gets_short_lines_in_colour() {
     for (no_color, has_colour) in [("", true), ("1", false)] {
         let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
-        let config = configuration(address, admin, [route_to(address)]);
+        let config = configuration(address, admin, [route_to(free_address())]);
         std::fs::write(folder.path().join("gateway.yaml"), config.to_string()).unwrap();
         let mut process = start_on_a_terminal(folder.path(), no_color);
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -129,7 +129,7 @@ async fn a_port_in_use_names_the_process_that_has_it() {
         [(taken.0, free_address(), "listeners[0].address"), (free_address(), taken.0, "admin.address")]
     {
         let folder = TempDir::new().unwrap();
-        let config = configuration(address, admin, [route_to(address)]);
+        let config = configuration(address, admin, [route_to(free_address())]);
         std::fs::write(folder.path().join("gateway.yaml"), config.to_string()).unwrap();
         let output = run(folder.path(), Stdio::piped()).wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
@@ -160,7 +160,7 @@ async fn a_reload_says_what_has_changed() {
     connected(address).await;
     let ready = async || get_plain(admin, "/metrics").await.text().contains("config_last_reload_successful 1");
     until("the configuration is read again", ready).await;
-    let config = configuration(address, admin, [route_to(address).name("renamed")]);
+    let config = configuration(address, admin, [route_to(free_address()).name("renamed")]);
     replace(&folder.path().join("gateway.yaml"), &config.to_string());
     let line = tokio::task::spawn_blocking(move || line_with(&mut lines, "configuration reloaded")).await.unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();

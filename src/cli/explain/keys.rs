@@ -72,7 +72,7 @@ impl KeySource {
                 continue;
             }
             self.tried.borrow_mut().push(Arc::clone(&remote));
-            match jwks::fetch_now(&remote) {
+            match fetch(&remote) {
                 Ok(set) => {
                     self.note(&remote, format!("{} fetched from {}", set.len(), remote.source.url));
                     remote.replace(set, self.at);
@@ -134,3 +134,9 @@ fn remote_keys(policy: &Policy) -> Vec<Arc<RemoteKeys>> {
     }
     found
 }
+/// Fetches a key set, and blocks until then.
+fn fetch(keys: &RemoteKeys) -> Result<KeySet, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(jwks::fetch_once(keys))
+}
+
