@@ -29,8 +29,8 @@ use crate::telemetry;
 use cache::CacheError;
 pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
 pub use confirmations::SubscriptionConfirmations;
-pub use once::{cached, fetch_once};
 use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
+pub use once::{cached, fetch_once};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);

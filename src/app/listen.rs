@@ -41,6 +41,7 @@ pub(super) fn listen(field: String, address: SocketAddr) -> Result<TcpListener, 
     bind().map_err(|cause: io::Error| ListenError { help: help(address, &cause), field, address, cause })
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "there is no advice for the other kinds of errors")]
 fn help(address: SocketAddr, error: &io::Error) -> String {
     let has_no_ipv6 = || fs::read_to_string("/proc/net/if_inet6").map_or(true, |table| table.is_empty());
     let port = address.port();

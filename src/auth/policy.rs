@@ -281,7 +281,13 @@ impl Policy {
             Locator::Header { name, scheme: Some(scheme) } if request.head.headers.contains_key(name) => {
                 format!("the header `{name}` has not the scheme `{}`", scheme.text())
             }
-            place => format!("no {place}"),
+            Locator::Header { .. }
+            | Locator::Query(_)
+            | Locator::Cookie(_)
+            | Locator::Form(_)
+            | Locator::Json(_)
+            | Locator::Body
+            | Locator::Claim(_) => format!("no {place}"),
         });
         let places: Vec<String> = places.collect();
         if places.is_empty() {

@@ -178,10 +178,12 @@ impl Tested<'_> {
             Ok(found) => found.as_json(),
             Err(error) => json!({ "error": format!("{error:#}") }),
         };
-        value["name"] = self.name.into();
-        value["passed"] = self.is_as_expected().into();
-        value["differences"] = self.differences().into();
-        value["status"] = self.status().into();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("name".to_owned(), self.name.into());
+            members.insert("passed".to_owned(), self.is_as_expected().into());
+            members.insert("differences".to_owned(), self.differences().into());
+            members.insert("status".to_owned(), self.status().into());
+        }
         value
     }
 }

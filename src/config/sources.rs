@@ -58,7 +58,7 @@ impl Sources {
         let text = read_yaml(path)?;
         let read = read_text(path, &text, include::read);
         let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
-        let lists = read.named.revocations.iter().cloned().filter(|name| !held(name));
+        let lists = read.named.revocations.iter().filter(|name| !held(name)).cloned();
         let files = contents(read.named.files.clone(), |name| read_file(&path.with_file_name(name), MAX_FILE));
         let variables = contents(read.named.variables.clone(), read_variable);
         let revocations = contents(lists, |name| read_revocation(path, name));

@@ -50,7 +50,7 @@ fn secrets() -> Vec<Mistake> {
         let auth = Preset::new("standard-webhooks").secret(file("secret"));
         let folder = folder(&[("hook", auth.into())], None);
         write(&folder, "secret", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
-        let signed = mac("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", &format!("msg_1.{NOW}.{body}"));
+        let signed = mac("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", format!("msg_1.{NOW}.{body}"));
         let signed = base64_of_hex(&signed);
         let headers = format!("webhook-id: msg_1\r\nwebhook-timestamp: {NOW}\r\nwebhook-signature: v1,{signed}\r\n");
         (folder, message("/hook", &headers, body.as_bytes()))

@@ -234,7 +234,7 @@ fn is_clean(log: &str, format: &str) {
     } else {
         assert!(
             log.lines().all(|line| line.starts_with("20"))
-                && log.contains(&format!("{FORGED:?}\"").replacen('"', "sender=\"acme/", 1).trim_end_matches('"')),
+                && log.contains(format!("{FORGED:?}\"").replacen('"', "sender=\"acme/", 1).trim_end_matches('"')),
             "{log}"
         );
     }

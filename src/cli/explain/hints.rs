@@ -67,8 +67,11 @@ const OF_TIME: &[Reason] = &[
     Reason::TokenNotYetValid,
 ];
 
+/// Makes one kind of change, and says which one makes the request valid.
+type Cause = fn(&Config, &Trial<'_>) -> Option<String>;
+
 /// The changes that are tried for a rejection of the content, each with its name in the list of what was tried.
-const CAUSES: &[(&str, fn(&Config, &Trial<'_>) -> Option<String>)] = &[
+const CAUSES: &[(&str, Cause)] = &[
     ("other forms of the body", |_, trial| of_body(trial)),
     ("other public URLs", |_, trial| of_url(trial)),
     ("spellings of the secrets, and secrets of other routes", secrets::of_signature),
@@ -158,12 +161,13 @@ fn of_form(trial: &Trial<'_>, reason: Reason) -> Option<String> {
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|body| body.is_object());
     let body = &trial.captured.body;
     let leaves = trial.route.rules.policy.leaves();
-    let reads_json = leaves.iter().any(|leaf| match leaf {
-        Policy::Signature(policy) => {
+    let reads_json = leaves.iter().any(|leaf| {
+        if let Policy::Signature(policy) = leaf {
             let is_json = |piece: &Component| matches!(piece, Component::Located(Locator::Json(_), _));
             policy.required_json.is_some() || policy.signed_payload.iter().any(is_json)
+        } else {
+            leaf.places().iter().any(|place| matches!(place, Locator::Json(_)))
         }
-        leaf => leaf.places().iter().any(|place| matches!(place, Locator::Json(_))),
     });
     let is_form = value.starts_with("application/x-www-form-urlencoded");
     if reads_json && is_form && !is_json(body) {

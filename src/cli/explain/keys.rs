@@ -139,4 +139,3 @@ fn fetch(keys: &RemoteKeys) -> Result<KeySet, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(jwks::fetch_once(keys))
 }
-

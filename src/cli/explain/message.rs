@@ -177,8 +177,8 @@ mod tests {
     /// curl prints both requests of a redirect.
     #[test]
     fn the_last_request_of_curl_counts() {
-        let output =
-            OF_CURL.replace("Content-Length: 2", "X: 1") + &OF_CURL.replace("/a", "/b").replace("Length: 2", "Length: 0");
+        let output = OF_CURL.replace("Content-Length: 2", "X: 1")
+            + &OF_CURL.replace("/a", "/b").replace("Length: 2", "Length: 0");
         assert_eq!(read(output.as_bytes(), None).unwrap().head.uri.path(), "/b");
     }
 

@@ -88,7 +88,9 @@ pub(super) fn as_json(evaluated: &[Evaluated]) -> Value {
             Ok(found) => found.as_json(),
             Err(error) => json!({ "error": format!("{error:#}") }),
         };
-        value["file"] = one.path.display().to_string().into();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("file".to_owned(), one.path.display().to_string().into());
+        }
         value
     });
     let groups = groups(evaluated).into_iter().map(|group| {

@@ -282,9 +282,9 @@ fn generated(encoding: SecretEncoding) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     aws_lc_rs::rand::fill(&mut *bytes).ok().context("the system has no random numbers")?;
     Ok(Zeroizing::new(match encoding {
-        SecretEncoding::Utf8 | SecretEncoding::Hex => hex::encode(&*bytes).into_bytes(),
-        SecretEncoding::Base64 => STANDARD.encode(&*bytes).into_bytes(),
-        SecretEncoding::Whsec => format!("whsec_{}", STANDARD.encode(&*bytes)).into_bytes(),
+        SecretEncoding::Utf8 | SecretEncoding::Hex => hex::encode(*bytes).into_bytes(),
+        SecretEncoding::Base64 => STANDARD.encode(*bytes).into_bytes(),
+        SecretEncoding::Whsec => format!("whsec_{}", STANDARD.encode(*bytes)).into_bytes(),
     }))
 }
 

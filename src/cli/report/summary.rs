@@ -63,14 +63,16 @@ impl LogSummary {
     pub(super) fn add(&mut self, line: &str) {
         let object = line.find('{').and_then(|start| serde_json::from_str::<Value>(line.split_at(start).1).ok());
         match object {
-            Some(line) if line["message"] == "request" && line["outcome"].is_string() => self.count(&line),
+            Some(line) if text_of(&line, "message") == "request" && !text_of(&line, "outcome").is_empty() => {
+                self.count(&line)
+            }
             Some(_) => {}
             None => self.unread += u64::from(!line.trim().is_empty()),
         }
     }
 
     fn count(&mut self, line: &Value) {
-        let text = |name: &str| line[name].as_str().unwrap_or_default();
+        let text = |name: &str| text_of(line, name);
         self.requests += 1;
         self.period.add(text("timestamp"));
         let route = self.routes.entry(text("route").to_owned()).or_default();
@@ -86,6 +88,11 @@ impl LogSummary {
         reason.details.add(text("detail"));
         reason.period.add(text("timestamp"));
     }
+}
+
+/// The text of a field of the log; empty if the line has none.
+fn text_of<'l>(line: &'l Value, name: &str) -> &'l str {
+    line.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 impl RouteCounts {

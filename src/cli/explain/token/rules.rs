@@ -327,7 +327,7 @@ fn near(rule: &ClaimRule, seen: &Value) -> Option<String> {
     let seen_texts: Vec<String> = match seen {
         Value::Array(items) => items.iter().map(as_text).collect(),
         Value::String(text) if !is_of_one_value => text.split([' ', ',']).map(str::to_owned).collect(),
-        other => vec![as_text(other)],
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => vec![as_text(seen)],
     };
     let mut pairs = wanted.iter().flat_map(|wanted| seen_texts.iter().map(|seen| (as_text(wanted), seen)));
     pairs.find_map(|(wanted, one)| {
