@@ -33,17 +33,18 @@ add_mermaid() {
     cp "$folder/mermaid.min.js" "$SITE/"
 }
 
-# Readers of the site have no checkout: they copy the manifests, units and alerts from it.
-copy_deploy() {
+# Readers of the site have no checkout: they copy the manifests, units, alerts and examples from it.
+copy_files() {
     local file
-    find deploy -type f ! -name '*.md' ! -path '*/__pycache__/*' | while read -r file; do
+    find deploy examples -type d \( -name node_modules -o -name venv -o -name __pycache__ -o -name certs -o -name secrets \) -prune \
+        -o -type f ! -name '*.md' -print | while read -r file; do
         install -D -m 0644 "$file" "$SITE/$file"
     done
 }
 
 if [ -z "${MDBOOK:-}" ]; then install_mdbook; fi
 "$MDBOOK" build --dest-dir "$(realpath -m "$SITE")"
-copy_deploy
+copy_files
 python3 site/check_links.py "$SITE"
 node site/search_test.mjs "$SITE"
 if [ "${1:-}" = full ]; then

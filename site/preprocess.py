@@ -1,7 +1,7 @@
 """Preprocessor of mdBook: adapts pages that are written for the repository to the site.
 
-Pages outside of docs, such as ARCHITECTURE.md, get a place in the site, and so do the files of deploy, which site/build.sh
-copies. A link to another file that is no page of the site leads to the repository, if `output.html.git-repository-url` names it, and is plain text otherwise. The text of Mermaid diagrams is
+Pages outside of docs, such as ARCHITECTURE.md, get a place in the site, and so do the files of deploy and
+examples, which site/build.sh copies. A link to another file that is no page of the site leads to the repository, if `output.html.git-repository-url` names it, and is plain text otherwise. The text of Mermaid diagrams is
 kept for site/theme/site.js. A broken link ends the build: site/check_links.py could not see one that is plain text.
 """
 
@@ -36,10 +36,10 @@ def place(source):
 
 
 def copied(file):
-    """Path in the site of a file that is no page: pictures and the like of docs, and the manifests of deploy."""
+    """Path in the site of a file that is no page: pictures and the like of docs, the manifests of deploy, and the examples."""
     if file.parts[0] == "docs":
         return Path(*file.parts[1:])
-    return file if file.parts[0] == "deploy" and (ROOT / file).is_file() else None
+    return file if file.parts[0] in ("deploy", "examples") and (ROOT / file).is_file() else None
 
 
 def link(match, source, places, repository):

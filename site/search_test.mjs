@@ -29,6 +29,16 @@ const QUERIES = {
     "rollback": ["operate/reload-and-restart.html"],
     "restart": ["operate/reload-and-restart.html", "concepts/reload.html"],
     "bind upstream to loopback": ["how-to/loopback.html"],
+    "docker compose": ["how-to/docker-compose.html", "project/examples.html", "project/fastapi-stripe.html"],
+    "ngrok": ["how-to/tunnels.html"],
+    "cloudflared": ["how-to/tunnels.html"],
+    "ALLOWED_HOSTS": ["how-to/frameworks.html"],
+    "Express": ["project/express-github.html", "how-to/frameworks.html"],
+    "Auth0": ["issuers.html"],
+    "Entra": ["issuers.html"],
+    "Keycloak": ["issuers.html"],
+    "Kong": ["comparison.html"],
+    "Caddy": ["how-to/behind-a-proxy.html", "comparison.html", "concepts/proxies.html"],
     "smuggling": ["concepts/request-lifecycle.html", "attacks.html", "conformance.html"],
 };
 

@@ -143,6 +143,9 @@ impl Admin {
         let fetching = health.iter().any(|issuer| !issuer.tried) && self.started.elapsed() < FIRST_KEYS;
         let degraded: Vec<_> = health.iter().filter(|issuer| !issuer.usable).map(|issuer| &*issuer.issuer).collect();
         let store_available = self.services.store.as_ref().is_none_or(|store| store.is_available());
+        // A process that is not ready would get no connections, and so no challenge of the ACME server.
+        let names = self.services.acme.health().into_iter();
+        let uncertified: Vec<_> = names.filter(|name| name.expires.is_none()).map(|name| name.name).collect();
         let ready = !draining && !fetching;
         let status = if ready { AdminStatus::Ok } else { AdminStatus::NotReady };
         reply(
@@ -153,6 +156,7 @@ impl Admin {
                 "fetching_first_keys": fetching,
                 "issuers_without_keys": degraded,
                 "store_available": store_available,
+                "names_without_certificate": uncertified,
             }),
         )
     }
@@ -175,6 +179,14 @@ impl Admin {
                 "last_success": health.last_success.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
             })
         });
+        let acme = self.services.acme.health().into_iter().map(|health| {
+            json!({
+                "name": health.name,
+                "expires": health.expires.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
+                "next_attempt": health.next_attempt.map(|at| TimestampUnit::Rfc3339.write(at.seconds())),
+                "error": health.error,
+            })
+        });
         let snapshot = self.services.snapshot.load();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -183,6 +195,7 @@ impl Admin {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "draining": *self.phase.borrow() > Phase::Running,
             "issuers": issuers.collect::<Vec<_>>(),
+            "acme": acme.collect::<Vec<_>>(),
             "signing_certificates": certificates.collect::<Vec<_>>(),
         })
     }

@@ -1,6 +1,8 @@
 //! The composition root: builds the services of a gateway, starts its threads, and drains it.
 
+pub mod listen;
 pub mod memory;
+mod start_lines;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -8,13 +10,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
+use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, ProcessSettings};
+use crate::config::{Config, Drain, ProcessSettings};
 use crate::exposure;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, Connections, MemoryQuota, RequestLimits};
@@ -23,23 +25,19 @@ use crate::proxy::Gateway;
 use crate::reload::cause::Cause;
 use crate::reload::{self, Reloaded, Reloader};
 use crate::server::phase::{Phase, reached};
-use crate::server::{BACKLOG, Server, ServerContext};
+use crate::server::{Server, ServerContext};
 use crate::services::Services;
 use crate::snapshot::SharedSnapshot;
 use crate::store::{StoreClient, StoreStartError};
 use crate::telemetry;
+use listen::{ListenError, listen};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is in use, or does not belong to this host.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address as configured.
-        address: SocketAddr,
-        /// Error of the operating system.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A thread or its runtime could not be created.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
@@ -63,6 +61,7 @@ pub struct Running {
     /// Memory quota of buffered bodies.
     pub buffered: MemoryQuota,
     reloader: Arc<Reloader>,
+    shared: Vec<Arc<ServerContext>>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
@@ -74,11 +73,13 @@ pub struct Running {
 /// [`StartError`]; no thread is left running then.
 pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let ProcessSettings { workers, listeners, admin, .. } = &config.process;
+    start_lines::starting(path.as_deref());
     // The first random number of a process takes a tenth of a second (aws-lc takes its seed from the processor's
     // jitter): it is drawn here, and not in the first request while all others wait.
     aws_lc_rs::rand::fill(&mut [0]).map_err(|_| StartError::NoEntropy)?;
-    let sockets = listeners.iter().map(|address| listen(*address)).collect::<Result<Vec<_>, _>>()?;
-    let admin = admin.map(listen).transpose()?;
+    let listener = |(index, address): (usize, &SocketAddr)| listen(format!("listeners[{index}].address"), *address);
+    let sockets = listeners.iter().enumerate().map(listener).collect::<Result<Vec<_>, _>>()?;
+    let admin = admin.map(|address| listen("admin.address".to_owned(), address)).transpose()?;
     let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
 
@@ -94,10 +95,8 @@ pub fn start(path: Option<PathBuf>, config: &Config, clock: Arc<dyn Clock>) -> R
     let endpoints =
         Admin { services, phase: phases, started: Instant::now(), hosts: config.process.admin_hosts.clone() };
     let control = Some(control_thread(control, endpoints, Arc::clone(&reloader), admin, own)?);
-    for address in &addresses {
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    }
-    Ok(Running { listeners: addresses, admin: admin_address, buffered, reloader, phase, workers, control })
+    start_lines::started(&config.snapshot, &addresses, admin_address);
+    Ok(Running { listeners: addresses, admin: admin_address, buffered, reloader, shared, phase, workers, control })
 }
 
 fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result<Arc<Services>, StartError> {
@@ -114,6 +113,7 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
     Ok(Arc::new(Services {
         snapshot: SharedSnapshot::new(Arc::clone(&config.snapshot)),
         jwks: Arc::new(Jwks::new(Arc::clone(&clock), Arc::clone(&metrics), control.handle().clone())),
+        acme: Arc::new(Acme::new(Arc::clone(&clock), Arc::clone(&metrics))),
         clock,
         metrics,
         access_log: config.process.access_log,
@@ -124,6 +124,9 @@ fn services(config: &Config, clock: Arc<dyn Clock>, control: &Runtime) -> Result
         limits: RequestLimits::default(),
     }))
 }
+
+/// A drain that takes longer says what it waits for.
+const NO_WAIT: Duration = Duration::from_millis(250);
 
 /// How long the start waits for a Redis that may be down.
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
@@ -142,20 +145,6 @@ fn await_store(control: &Runtime, store: &StoreClient) {
     if !matches!(waited, Ok(Ok(()))) {
         tracing::warn!("the store is not available; routes that need it respond with 503 until it is");
     }
-}
-
-/// A listening socket from which all workers accept.
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A restart must not wait for old connections; a port that another process uses is still an error.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
-        Ok(TcpListener::from(socket))
-    };
-    bind().map_err(|source| StartError::Listen { address, source })
 }
 
 fn share(addresses: &[SocketAddr], configured: &[SocketAddr]) -> Vec<Arc<ServerContext>> {
@@ -232,6 +221,8 @@ fn control_thread(
     let mut phase = endpoints.phase.clone();
     let control = async move {
         tokio::spawn(reload::watch(reloader));
+        tokio::spawn(Arc::clone(&watched.acme).run());
+        tokio::spawn(reload::dry_run::remind(Arc::clone(&watched)));
         tokio::spawn(telemetry::report_suppressed());
         tokio::spawn(exposure::watch(watched, own));
         if let Some(store) = store {
@@ -273,15 +264,33 @@ impl Running {
     /// any more, and requests in flight have `drain.timeout` to finish. `hurry` ends the delay and the wait at once.
     ///
     /// Returns whether all requests finished in time.
-    pub async fn drain(mut self, hurry: impl Future<Output = ()>) -> bool {
+    pub async fn drain(self, hurry: impl Future<Output = ()>) -> bool {
         let drain = self.reloader.drain();
-        tracing::info!(delay_s = drain.delay.as_secs(), timeout_s = drain.timeout.as_secs(), "draining");
+        self.end(drain, hurry).await
+    }
+
+    /// Shuts down as [`Self::drain`] does, without the delay, in which a load balancer removes the gateway: a person at a
+    /// terminal has none.
+    pub async fn interrupt(self, hurry: impl Future<Output = ()>) -> bool {
+        let drain = Drain { delay: Duration::ZERO, ..self.reloader.drain() };
+        self.end(drain, hurry).await
+    }
+
+    async fn end(mut self, drain: Drain, hurry: impl Future<Output = ()>) -> bool {
+        let (delay_s, timeout_s) = (drain.delay.as_secs(), drain.timeout.as_secs());
+        tracing::info!(delay_s, timeout_s, open_connections = self.open_connections(), "draining");
         let workers = std::mem::take(&mut self.workers);
         let orderly = async {
             self.phase.send_replace(Phase::Announcing);
             tokio::time::sleep(drain.delay).await;
             self.phase.send_replace(Phase::Closing);
-            tokio::time::timeout(drain.timeout, all_ended(&workers)).await.is_ok()
+            let end = Instant::now() + drain.timeout;
+            if tokio::time::timeout(NO_WAIT.min(drain.timeout), all_ended(&workers)).await.is_ok() {
+                return true;
+            }
+            let open_connections = self.open_connections();
+            tracing::info!(open_connections, timeout_s, "waiting for requests in flight; a second signal ends them");
+            tokio::time::timeout_at(end.into(), all_ended(&workers)).await.is_ok()
         };
         let finished = tokio::select! {
             finished = orderly => finished,
@@ -291,6 +300,10 @@ impl Running {
         self.stop();
         workers.into_iter().for_each(join);
         finished
+    }
+
+    fn open_connections(&self) -> u64 {
+        self.shared.iter().map(|listener| listener.connections.open()).sum()
     }
 
     fn stop(&mut self) {

@@ -5,9 +5,13 @@
 
 pub mod compile;
 mod compiled;
+mod environment;
 pub mod error;
 pub mod file;
 mod files;
+pub mod hints;
+mod include;
+mod misplaced;
 pub mod presets;
 pub mod reader;
 pub mod renames;
@@ -19,8 +23,8 @@ pub mod yaml;
 
 use std::path::Path;
 
-pub use compile::compile;
-pub use compiled::{Config, Drain, Handles, ProcessSettings, Window};
+pub use compile::{compile, compile_offline};
+pub use compiled::{Config, Drain, Handles, NamedServer, OfflineCheck, ProcessSettings, TimedWarning, Window};
 pub use error::{ConfigErrors, Problem};
 pub use file::schema;
 pub use sources::Sources;
@@ -33,6 +37,14 @@ pub fn load(path: &Path, known: &Handles) -> Result<Config, ConfigErrors> {
     let mut config = compile(&Sources::read(path, known)?, known)?;
     read_new_folders(path, &mut config)?;
     Ok(config)
+}
+
+/// Checks a configuration without the files and environment variables that it names.
+///
+/// # Errors
+/// Every problem that can be seen without them.
+pub fn check_offline(path: &Path) -> Result<OfflineCheck, ConfigErrors> {
+    compile_offline(&Sources::read_offline(path)?)
 }
 
 /// Reads the folders of a configuration that no earlier one has read.
@@ -50,5 +62,5 @@ pub fn read_new_folders(path: &Path, config: &mut Config) -> Result<(), ConfigEr
             Err(message) => problems.push(Problem { message, ..place }),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(path.display().to_string(), problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(config.errors(path, problems)) }
 }

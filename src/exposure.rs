@@ -19,7 +19,7 @@ use crate::services::Services;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The tables of TCP sockets, listening ones first (Linux, `proc_pid_net(5)`).
-const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+pub const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// The state of a listening socket in these tables.
 const LISTEN: &str = "0A";
@@ -95,7 +95,7 @@ fn listening(table: &str) -> Option<Vec<SocketAddr>> {
 }
 
 /// The local address in a line of the table, if its socket listens.
-fn listening_socket(line: &str) -> Option<SocketAddr> {
+pub fn listening_socket(line: &str) -> Option<SocketAddr> {
     let mut columns = line.split_ascii_whitespace().skip(1);
     let (local, _remote, state) = (columns.next()?, columns.next()?, columns.next()?);
     let (address, port) = local.split_once(':').filter(|_| state == LISTEN)?;

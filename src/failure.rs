@@ -19,6 +19,8 @@ pub use kinds::{BodyFault, Exhausted, Limited, UpstreamFault};
 pub enum Failure {
     /// A reason that needs no facts.
     Plain(Reason),
+    /// A reason with several causes, and the one of this request, for the log.
+    Detailed(Reason, Cow<'static, str>),
     /// No route matches the host and path, none allows the method, or the path could be read as that of another route.
     Unrouted(Unrouted),
     /// The decision rejected the request.
@@ -49,15 +51,25 @@ impl From<UpstreamFault> for Failure {
 
 impl From<BodyFault> for Failure {
     fn from(fault: BodyFault) -> Self {
-        Self::Plain(fault.reason())
+        match fault {
+            BodyFault::TooLarge => Self::Plain(fault.reason()),
+            BodyFault::Slow | BodyFault::ClientDisconnected | BodyFault::Ambiguous => {
+                Self::Detailed(fault.reason(), fault.to_string().into())
+            }
+        }
     }
 }
 
 impl Failure {
+    /// A reason with the cause of this request.
+    pub fn detailed(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Detailed(reason, detail.into())
+    }
+
     /// The reason: log field, metric label and, if it may be disclosed, `reason` of the response.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Plain(reason) | Self::Rejected(Rejection { reason, .. }) => *reason,
+            Self::Plain(reason) | Self::Detailed(reason, _) | Self::Rejected(Rejection { reason, .. }) => *reason,
             Self::Unrouted(Unrouted::NoRoute) => Reason::NoRoute,
             Self::Unrouted(Unrouted::MethodNotAllowed(_)) => Reason::MethodNotAllowed,
             Self::Unrouted(Unrouted::Ambiguous) => Reason::AmbiguousPath,
@@ -114,7 +126,11 @@ impl Failure {
             Self::RateLimited(limited) | Self::ConcurrencyLimited(limited) => Some(limited.limit.into()),
             Self::Upstream(fault) => Some(fault.cause.clone().into_string().into()),
             Self::Rejected(rejection) => rejection.detail.clone(),
-            Self::Plain(_) | Self::Unrouted(_) => None,
+            Self::Detailed(_, detail) => Some(detail.clone()),
+            Self::Unrouted(Unrouted::Ambiguous) => {
+                Some("another spelling of the path of a stricter route with the same upstream".into())
+            }
+            Self::Plain(_) | Self::Unrouted(Unrouted::NoRoute | Unrouted::MethodNotAllowed(_)) => None,
         }
     }
 

@@ -11,6 +11,7 @@ mod confirmations;
 mod connect;
 mod discovery;
 mod fetch;
+mod once;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -29,6 +30,7 @@ use cache::CacheError;
 pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
 pub use confirmations::SubscriptionConfirmations;
 use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
+pub use once::{cached, fetch_once};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
@@ -205,7 +207,7 @@ impl Jwks {
                 Ok(fetcher) => fetcher.fetch().await,
                 Err(error) => Err(FailedFetch { url: settings.url.clone(), error: error.clone() }),
             };
-            let good = self.settle(&source.keys, result);
+            let good = self.settle(&source.keys, result, failures > 0);
             next = match &good {
                 Some((answer, _)) => {
                     failures = 0;
@@ -262,6 +264,7 @@ impl Jwks {
         &self,
         keys: &RemoteKeys,
         result: Result<FetchedDocument, FailedFetch>,
+        is_recovery: bool,
     ) -> Option<(FetchedDocument, UnixTime)> {
         let issuer = &*keys.source.issuer;
         let read = |answer: FetchedDocument| match read_keys(keys, &answer.body) {
@@ -270,7 +273,14 @@ impl Jwks {
         };
         match result.and_then(read) {
             Ok((set, answer)) => {
-                let now = self.clock.now();
+                let (now, count) = (self.clock.now(), set.len());
+                let is_news = is_recovery || keys.fetched().is_none_or(|former| former.keys.len() != count);
+                let url = &answer.url;
+                if is_news {
+                    tracing::info!(issuer, %url, keys = count, "fetched keys");
+                } else {
+                    tracing::debug!(issuer, %url, keys = count, "fetched keys");
+                }
                 keys.replace(set, now);
                 self.metrics.jwks_refreshes(issuer, OperationResult::Success).inc();
                 Some((answer, now))

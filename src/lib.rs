@@ -18,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test looks at the variants that it is about"))]
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod admin;
 pub mod app;
 pub mod auth;

@@ -65,6 +65,11 @@ impl Connections {
         }
     }
 
+    /// The number of open connections.
+    pub fn open(&self) -> u64 {
+        self.0.total()
+    }
+
     /// Closes one connection that waits for its client; false if there is none.
     pub fn make_room(&self, now: Instant) -> bool {
         self.0.make_room(nanoseconds(now))

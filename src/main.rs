@@ -3,20 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use hookgate::cli::{Command, EXIT_CODES, USAGE, exit_code};
+use hookgate::cli::{CommandLine, USAGE, error_text, exit_code};
 
 // glibc's arenas keep memory after many connections have closed.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Reverse-proxy authentication gateway for webhooks: forwards only requests that it has verified as authentic and
-/// fresh.
-#[derive(Parser)]
-#[command(name = "hookgate", version, after_help = EXIT_CODES)]
-struct CommandLine {
-    #[command(subcommand)]
-    command: Command,
-}
 
 fn main() -> ExitCode {
     let arguments = match CommandLine::try_parse() {
@@ -30,7 +21,7 @@ fn main() -> ExitCode {
     match arguments.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", error_text(&error));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -236,12 +236,25 @@ impl Metrics {
         }
     }
 
+    /// Replaces the routes with a dry run and its end, which may have passed.
+    pub fn dry_runs<'a>(&self, ends: impl Iterator<Item = (&'a str, UnixTime)>) {
+        self.families.route_dry_run_until_timestamp.reset();
+        for (route, until) in ends {
+            self.route_dry_run_until_timestamp(route).set(seconds(until));
+        }
+    }
+
     /// Replaces the served certificates and the times at which they expire.
     pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
         self.families.certificate_expiry_timestamp.reset();
         for (name, expiry) in expiries {
-            self.certificate_expiry_timestamp(name).set(seconds(expiry));
+            self.certificate_expires(name, expiry);
         }
+    }
+
+    /// Sets when one of the served certificates expires.
+    pub fn certificate_expires(&self, name: &str, expiry: UnixTime) {
+        self.certificate_expiry_timestamp(name).set(seconds(expiry));
     }
 }
 

@@ -101,8 +101,8 @@ impl Gateway {
     }
 
     /// Counts and logs a connection that got an error response before it became a request. Its log lines are bounded.
-    pub fn no_request(&self, reason: Reason, connection: SocketAddr) {
-        record::no_request(&self.services.metrics, self.services.access_log, reason, connection);
+    pub fn no_request(&self, reason: Reason, detail: Option<&'static str>, connection: SocketAddr) {
+        record::no_request(&self.services.metrics, self.services.access_log, (reason, detail), connection);
     }
 
     /// The path of a request, from its headers to the upstream's response. Rare branches are boxed, because an async

@@ -119,8 +119,7 @@ rows! {
         operator: "Compare the secret with the sender's, and run `hookgate explain`, which tries likely causes.",
         sender: "Sign the bytes as they are sent, with the current secret or key.",
     }).hint(
-        "neither another body, encoding nor known secret explains it, as far as they were tried: compare the signed \
-         payload with the sender's, and the secret with the one in its console",
+        "compare the signed payload with the sender's, and the secret or key with the one in its console",
     );
     MissingSignedComponent = &credential("missing_signed_component", 401, "authentication_failed", ReasonTexts {
         cause: "a component of the signed payload, or the replay id in it, is absent, or an HTTP Message Signature does \

@@ -5,6 +5,8 @@
 //! Revocation lists and the secrets of tenants are reloaded first, and independently of the configuration.
 
 pub mod cause;
+mod changes;
+pub mod dry_run;
 mod revocation;
 mod tenants;
 
@@ -21,6 +23,7 @@ pub use crate::metrics::Reloaded;
 use crate::services::Services;
 use crate::snapshot::ConfigHash;
 use cause::Cause;
+use changes::Inputs;
 use revocation::Revocations;
 use tenants::TenantFolders;
 
@@ -46,6 +49,8 @@ struct ReloaderState {
     drain: Drain,
     handles: Handles,
     folders: Vec<PathBuf>,
+    /// The inputs of the active configuration, once they have been read again.
+    inputs: Option<Inputs>,
     /// Hash of the rejected configuration that was logged last, so that it is not logged again until it changes.
     last_rejected: Option<ConfigHash>,
 }
@@ -58,6 +63,7 @@ impl Reloader {
             drain: config.drain,
             handles: config.handles.clone(),
             folders: Vec::new(),
+            inputs: None,
             last_rejected: None,
         };
         let reloader = Self {
@@ -87,6 +93,9 @@ impl Reloader {
             self.tenants.refresh(path, cause, &self.services.metrics);
         }
         let result = self.try_reload(cause);
+        if cause == Cause::Asked {
+            self.services.acme.retry();
+        }
         if cause == Cause::Asked || result != Reloaded::Unchanged {
             self.services.metrics.config_reloads(result).inc();
         }
@@ -103,7 +112,10 @@ impl Reloader {
         self.state().folders = sources.folders(&known);
         let hash = sources.hash();
         if hash == self.services.snapshot.load().config_hash {
-            self.state().last_rejected = None;
+            let mut state = self.state();
+            state.last_rejected = None;
+            state.inputs.get_or_insert_with(|| Inputs::of(&sources));
+            drop(state);
             self.services.metrics.config_last_reload_successful().set(1);
             return Reloaded::Unchanged;
         }
@@ -142,10 +154,13 @@ impl Reloader {
         state.drain = config.drain;
         state.handles = config.handles;
         state.last_rejected = None;
+        let inputs = Inputs::of(sources);
+        let changed = state.inputs.replace(inputs.clone()).map(|former| inputs.changed(&former));
         drop(state);
         let version = config.snapshot.config_hash;
-        self.services.snapshot.store(config.snapshot);
-        tracing::info!(%version, "configuration reloaded");
+        let former = self.services.snapshot.swap(config.snapshot);
+        let (added, removed) = changes::routes(&former.routes, &self.services.snapshot.load().routes);
+        tracing::info!(%version, changed, added, removed, "configuration reloaded");
         Reloaded::Applied
     }
 
@@ -166,12 +181,14 @@ impl Reloader {
         self.tenants.replace_folders(&config.handles.tenants, &self.services.metrics);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
         self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
+        self.services.acme.replace_names(&config.handles.acme);
+        self.services.metrics.dry_runs(routes().filter_map(|route| Some((&*route.name, route.dry_run_until?))));
         self.services.metrics.config_activated(self.services.clock.now());
         for Problem { message: problem, .. } in &config.rejected_files {
             tracing::error!(problem, "secret of a tenant rejected; all others stay active");
         }
         for warning in config.warnings_at(self.services.clock.now()) {
-            tracing::warn!(warning, "configuration");
+            tracing::warn!(warning = config.shown(&warning), "configuration");
         }
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustls::server::Acceptor;
 use rustls::{ServerConfig, ServerConnection};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -31,6 +32,7 @@ use crate::proxy::{Gateway, response};
 use crate::reason::Reason;
 use crate::route::within;
 use crate::snapshot::ListenerSettings;
+use crate::tls::acme::{AcmeName, challenge_for};
 use guarded_stream::linger;
 use handshake_error::{HandshakeError, HandshakeFailure};
 use phase::{Phase, reached};
@@ -124,8 +126,11 @@ impl Server {
     ) {
         let gauge = self.metrics().open_connections(&self.shared.name);
         gauge.inc();
+        let (client_address, listener) = (address.ip(), &self.shared.name);
+        tracing::debug!(listener, %client_address, client_port = address.port(), "connection opened");
         let _closed = OnDrop(|| {
             gauge.dec();
+            tracing::debug!(listener, %client_address, client_port = address.port(), "connection closed");
             if let Some(why) = progress.displaced() {
                 self.metrics().displaced(PoolName::Connections, why.into()).inc();
             }
@@ -154,7 +159,7 @@ impl Server {
         }
         match settings.tls {
             None => Box::pin(connection::http1(stream, connection, &self.gateway, self.phase.clone())).await,
-            Some(config) => self.serve_tls(stream, config, connection, deadline).await,
+            Some(config) => self.serve_tls(stream, (config, settings.acme), connection, deadline).await,
         }
     }
 
@@ -181,22 +186,23 @@ impl Server {
     async fn serve_tls(
         &self,
         stream: TcpStream,
-        config: Arc<ServerConfig>,
+        tls: (Arc<ServerConfig>, AcmeNames),
         connection: ConnectionInfo,
         deadline: Instant,
     ) {
         let (client, mut server_name) = (*connection.address, None);
         // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
-        let handshake = Box::pin(timeout_at(deadline, handshake(stream, config, connection, &mut server_name))).await;
+        let handshake = Box::pin(timeout_at(deadline, handshake(stream, tls, connection, &mut server_name))).await;
         let shaken = handshake.unwrap_or_else(|_elapsed| Err(HandshakeError::Timeout.into()));
         let reason = shaken.as_ref().err().map(|failure| failure.reason);
         let result = if shaken.is_ok() { OperationResult::Success } else { OperationResult::Error };
         self.metrics().tls_handshakes(&self.shared.name, result, reason).inc();
         if reason == Some(HandshakeError::PlainHttp) {
-            self.gateway.no_request(Reason::TlsRequired, client);
+            self.gateway.no_request(Reason::TlsRequired, None, client);
         }
         let (stream, connection) = match shaken {
-            Ok(shaken) => shaken,
+            Ok(Some(shaken)) => shaken,
+            Ok(None) => return,
             Err(failure) => return failure.log(&self.shared.name, client, server_name.as_deref()),
         };
         // Chosen by ALPN: detecting the protocol would wait for bytes that may never arrive (as hyper-util's detection
@@ -218,15 +224,19 @@ impl Server {
     }
 }
 
-/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name. `server_name` is
+/// The names of `tls.acme` of a listener.
+type AcmeNames = Option<Arc<[Arc<AcmeName>]>>;
+
+/// Runs the TLS handshake; returns the stream, and the connection with its certificate and server name; or `None` after
+/// the handshake of an ACME challenge, which ends the connection (RFC 8737 §3). `server_name` is
 /// set as soon as the client has sent it, for the log line of a handshake that fails. A client that speaks plain HTTP
 /// gets a readable response, as from nginx, instead of a TLS alert.
 async fn handshake(
     mut stream: TcpStream,
-    config: Arc<ServerConfig>,
+    (config, acme): (Arc<ServerConfig>, AcmeNames),
     connection: ConnectionInfo,
     server_name: &mut Option<String>,
-) -> Result<(Box<TlsStream<TcpStream>>, ConnectionInfo), HandshakeFailure> {
+) -> Result<Option<(Box<TlsStream<TcpStream>>, ConnectionInfo)>, HandshakeFailure> {
     let mut first = [0];
     let peeked = stream.peek(&mut first).await;
     // An HTTP method begins with a letter, a TLS record with its type (RFC 8446 §5.1: 20 to 24).
@@ -236,10 +246,24 @@ async fn handshake(
     }
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     *server_name = hello.client_hello().server_name().map(str::to_owned);
-    let stream = hello.into_stream(config).await?;
+    let mut has_certificate = true;
+    if let Some(names) = &acme {
+        if let Some(challenge) = challenge_for(names, &hello.client_hello()) {
+            let mut stream = hello.into_stream(challenge).await?;
+            // The server has seen the certificate, and may have closed the connection.
+            let _ = stream.shutdown().await;
+            return Ok(None);
+        }
+        has_certificate = config.cert_resolver.resolve(hello.client_hello()).is_some();
+    }
+    let stream = match hello.into_stream(config).await {
+        Ok(stream) => stream,
+        Err(error) if has_certificate => return Err(error.into()),
+        Err(error) => return Err(HandshakeFailure::without_certificate(&error)),
+    };
     let connection = with_tls(connection, stream.get_ref().1).map_err(|UnreadableCertificate| HandshakeError::Other)?;
     // Boxed once: a task reserves space for each move of a value that it holds.
-    Ok((Box::new(stream), connection))
+    Ok(Some((Box::new(stream), connection)))
 }
 
 /// The connection with the certificate and server name of the TLS handshake; a resumed session has those of its full

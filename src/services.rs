@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::acme::Acme;
 use crate::clock::Clock;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
@@ -18,6 +19,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Remote key sets, with the fetch of keys that are not known yet.
     pub jwks: Arc<Jwks>,
+    /// Certificates from ACME servers.
+    pub acme: Arc<Acme>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Whether each request gets a line in the access log (`log.access`).

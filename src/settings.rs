@@ -12,13 +12,15 @@ use zeroize::Zeroizing;
 /// The format of a log line. A change needs a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(extend("default" = "json"))]
+#[schemars(extend("default" = "auto"))]
 pub enum LogFormat {
-    /// One JSON object per line.
+    /// `text` if standard output is a terminal, otherwise `json`.
     #[default]
-    Json,
-    /// Plain text.
+    Auto,
+    /// Plain text for people, in colour on a terminal unless NO_COLOR is set.
     Text,
+    /// One JSON object per line.
+    Json,
 }
 
 /// Settings of `store`, which keeps replay ids, idempotency keys, shared rates and shared revocations. A change needs a

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::auth::client_certificate::ClientTrust;
 use crate::auth::proxied_certificate::CertificateHeader;
 use crate::route::table::RoutingTable;
+use crate::tls::acme::AcmeName;
 
 /// HMAC-SHA256 over the whole configuration: the YAML and each file and environment variable that it references, secrets
 /// included. The key is random in each process: with a known key, the hash would confirm guesses of a weak secret.
@@ -90,6 +91,8 @@ pub struct Snapshot {
 pub struct ListenerSettings {
     /// The TLS configuration; `None` on a plaintext listener.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The names whose certificates come from an ACME server; `None` without `tls.acme`.
+    pub acme: Option<Arc<[Arc<AcmeName>]>>,
     /// The trust in client certificates; `None` if clients are not asked for one.
     pub client_trust: Option<Arc<ClientTrust>>,
     /// The header in which trusted proxies state the client's certificate (`client_certificate_from`).

@@ -1,83 +1,26 @@
 //! Builds rustls configurations from PEM bytes. This module reads no file; `config`, `jwks`, `store` and `sign` call
 //! it.
 
+pub mod acme;
+mod certificate;
 mod clients;
 mod pins;
 mod roots;
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use x509_parser::extensions::GeneralName;
-use zeroize::Zeroize;
 
 use crate::auth::client_certificate::ClientTrust;
-use crate::clock::UnixTime;
+use acme::AcmeName;
+pub use certificate::{Certificate, covers};
 pub use clients::{ClientAuth, RevocationLists, client_trust};
 pub use roots::TlsError;
-use roots::{certificates, provider, roots_of};
-
-/// A certificate chain and its key.
-#[derive(Debug, Clone)]
-pub struct Certificate {
-    key: Arc<CertifiedKey>,
-    names: Vec<String>,
-    /// When the leaf expires (`notAfter`).
-    pub expires: UnixTime,
-}
-
-impl Certificate {
-    /// Parses a certificate chain (leaf first) and its private key, and checks that they match.
-    ///
-    /// # Errors
-    /// [`TlsError`]. Files that are read in the middle of a rotation do not match.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let chain = certificates(chain)?;
-        let leaf = chain.first().ok_or(TlsError::NoCertificate)?;
-        let (names, expires) = read_leaf(leaf)?;
-        let mut key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::NoKey)?;
-        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key);
-        key.zeroize();
-        let key = CertifiedKey::new(chain, signing?);
-        key.keys_match()?;
-        Ok(Self { key: Arc::new(key), names, expires })
-    }
-
-    /// SHA-256 of the chain. The key is that of the leaf, so that another key is another chain.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let mut hash = Context::new(&SHA256);
-        self.key.cert.iter().for_each(|certificate| hash.update(certificate));
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(hash.finish().as_ref());
-        fingerprint
-    }
-
-    /// The DNS names of the leaf, in lower case.
-    pub fn names(&self) -> &[String] {
-        &self.names
-    }
-}
-
-fn read_leaf(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, UnixTime), TlsError> {
-    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|_| TlsError::Unreadable)?;
-    let names = leaf.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |extension| {
-        let names = extension.value.general_names.iter();
-        names.filter_map(dns_name).collect()
-    });
-    let expires = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
-    Ok((names, UnixTime::from_seconds(expires).unwrap_or(UnixTime::MAX)))
-}
-
-fn dns_name(name: &GeneralName<'_>) -> Option<String> {
-    if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
-}
+use roots::{provider, roots_of};
 
 /// The minimum TLS version of a listener, in quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -92,15 +35,15 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// The TLS configuration of a listener: certificates by SNI (the first one if no name matches), ALPN for HTTP/2 and
-/// HTTP/1.1, and the trust in client certificates, if clients are asked for one. Each configuration has its own session
-/// store, so that no session outlives the settings under which it began: a resumed session does not present its
-/// certificate again.
+/// The TLS configuration of a listener: certificates by SNI, from files and of ACME names, ALPN for HTTP/2 and HTTP/1.1,
+/// and the trust in client certificates, if clients are asked for one. Each configuration has its own session store, so
+/// that no session outlives the settings under which it began: a resumed session does not present its certificate again.
 ///
 /// # Errors
 /// [`TlsError::Rustls`]; no failure is known with these settings.
 pub fn server_config(
     certificates: Vec<Certificate>,
+    acme: &[Arc<AcmeName>],
     min: MinVersion,
     clients: Option<&ClientTrust>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
@@ -111,7 +54,7 @@ pub fn server_config(
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(clients.map_or_else(WebPkiClientVerifier::no_client_auth, ClientTrust::verifier))
-        .with_cert_resolver(Arc::new(BySni(certificates)));
+        .with_cert_resolver(Arc::new(BySni { certificates, acme: acme.to_vec() }));
     // Some clients offer `http/1.0` alone (curl --http1.0), which nginx takes too.
     config.alpn_protocols = ["h2", "http/1.1", "http/1.0"].map(|protocol| protocol.as_bytes().to_vec()).to_vec();
     // Early data (0-RTT) is disabled: an attacker who has recorded it can replay it (RFC 8446 §8).
@@ -152,39 +95,88 @@ pub fn pinned_client_config(ca: Option<&[u8]>, pins: &[[u8; 32]]) -> Result<Clie
     Ok(config)
 }
 
+/// The certificates of a listener.
 #[derive(Debug)]
-struct BySni(Vec<Certificate>);
+struct BySni {
+    /// Those from files.
+    certificates: Vec<Certificate>,
+    acme: Vec<Arc<AcmeName>>,
+}
 
-impl ResolvesServerCert for BySni {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let wanted = hello.server_name().map(str::to_ascii_lowercase);
-        let fitting = wanted.and_then(|wanted| {
-            let names = |certificate: &&Certificate| certificate.names.iter().any(|name| covers(name, &wanted));
-            self.0.iter().find(names)
-        });
-        fitting.or_else(|| self.0.first()).map(|certificate| Arc::clone(&certificate.key))
+impl BySni {
+    /// The key for a server name: that of the ACME name, else of the first file with the name. Other clients get the
+    /// default, the first file or, without files, the first ACME name; but not a client that wants an ACME name which has
+    /// no certificate yet: it would reject another one.
+    fn select(&self, wanted: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let wanted = wanted.map(str::to_ascii_lowercase);
+        let named = self.acme.iter().find(|acme| Some(&acme.name) == wanted.as_ref());
+        if let Some(certificate) = named.and_then(|acme| acme.certificate()) {
+            return Some(Arc::clone(&certificate.key));
+        }
+        let fitting = wanted.and_then(|wanted| self.certificates.iter().find(|one| one.is_for(&wanted)));
+        match (fitting.or_else(|| self.certificates.first().filter(|_| named.is_none())), named) {
+            (Some(certificate), _) => Some(Arc::clone(&certificate.key)),
+            (None, None) => Some(Arc::clone(&self.acme.first()?.certificate()?.key)),
+            (None, Some(_)) => None,
+        }
     }
 }
 
-/// Whether a name in a certificate matches the requested name. A wildcard stands for the whole leftmost label (RFC 6125
-/// §6.4.3).
-fn covers(name: &str, wanted: &str) -> bool {
-    match name.strip_prefix("*.") {
-        Some(domain) => wanted.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
-        None => name == wanted,
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.select(hello.server_name())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::acme::AcmeSettings;
     use super::*;
 
+    fn certificate(name: &str) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Certificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    fn acme_name(name: &str) -> Arc<AcmeName> {
+        let settings = AcmeSettings {
+            directory: "https://ca.test/".to_owned(),
+            contacts: Vec::new(),
+            storage: PathBuf::new(),
+            root_ca: None,
+            external_account: None,
+            holder: true,
+        };
+        Arc::new(AcmeName::new(name.to_owned(), Arc::new(settings)))
+    }
+
+    /// Of a name without its own certificate, the certificate of another name is of no use.
     #[test]
-    fn a_star_covers_one_label() {
-        assert!(covers("a.example", "a.example"));
-        assert!(covers("*.example.com", "a.example.com"));
-        assert!(!covers("*.example.com", "example.com"));
-        assert!(!covers("*.example.com", "a.b.example.com"));
-        assert!(!covers("*.example.com", ".example.com"));
+    fn an_acme_name_has_its_own_certificate_or_a_file_that_covers_it() {
+        let (first, second) = (acme_name("a.example"), acme_name("b.other"));
+        let (file, wildcard) = (certificate("file.example"), certificate("*.other"));
+        let keys = [&file, &wildcard].map(|one| Arc::clone(&one.key));
+        let acme = vec![Arc::clone(&first), Arc::clone(&second)];
+        let both = BySni { certificates: vec![file, wildcard], acme: acme.clone() };
+        let alone = BySni { certificates: Vec::new(), acme };
+        let is =
+            |found: Option<Arc<CertifiedKey>>, key: &Arc<CertifiedKey>| found.is_some_and(|one| Arc::ptr_eq(&one, key));
+        assert!(both.select(Some("a.example")).is_none() && alone.select(Some("a.example")).is_none());
+        assert!(is(both.select(Some("b.other")), &keys[1]) && alone.select(Some("b.other")).is_none());
+        for other in [None, Some("unknown.example")] {
+            assert!(is(both.select(other), &keys[0]) && alone.select(other).is_none());
+        }
+        first.activate(certificate("a.example"));
+        second.activate(certificate("b.other"));
+        let [a, b] = [&first, &second].map(|name| Arc::clone(&name.certificate().unwrap().key));
+        for names in [&both, &alone] {
+            assert!(is(names.select(Some("A.example")), &a) && is(names.select(Some("b.other")), &b));
+        }
+        assert!(is(both.select(None), &keys[0]) && is(alone.select(None), &a));
     }
 }

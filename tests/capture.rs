@@ -90,6 +90,29 @@ async fn the_first_and_the_newest_captures_stay() {
     assert_eq!(bodies, ["one", "five", "six"]);
 }
 
+/// A dry run forwards what it would reject, and captures it with a mark. A duplicate that the decision accepts is not.
+#[tokio::test]
+async fn a_dry_run_captures_what_it_would_reject() {
+    let upstream = Upstream::echo().await;
+    let gateway = setup(&upstream).route(|route| capturing(route).dry_run_until("2026-11-24")).start();
+    let send = async |signature: String, body: &'static str| {
+        let request = gateway.client().request("/webhook").header("x-hub-signature-256", signature);
+        assert_eq!(gateway.client().send(request, body).await.text(), body);
+    };
+    send(format!("sha256={}", crate::support::hmac("a secret", "good")), "good").await;
+    send("sha256=00".to_owned(), "bad").await;
+    until("the request is captured", async || texts(&gateway).iter().any(|text| text.ends_with("bad"))).await;
+    let files = captured(&gateway);
+    let name = files[0].file_name().unwrap().to_str().unwrap();
+    assert!(files.len() == 1 && name.contains("-invalid_signature-dry_run-"), "{files:?}");
+    gateway.clock.forward(24 * 3600);
+    let request = gateway.client().request("/webhook").header("x-hub-signature-256", "sha256=00");
+    assert_eq!(gateway.client().send(request, "enforced").await.status, 401);
+    until("it is captured", async || texts(&gateway).iter().any(|text| text.ends_with("enforced"))).await;
+    let marked = captured(&gateway).iter().filter(|path| path.to_string_lossy().contains("dry_run")).count();
+    assert_eq!((captured(&gateway).len(), marked), (2, 1));
+}
+
 /// The rejected request is captured last, so earlier requests would be there by then if they were captured.
 #[tokio::test]
 async fn forwarded_requests_are_not_captured() {

@@ -3,7 +3,8 @@
 #
 #     tests/deploy.sh                                   the files
 #     HOOKGATE_STATIC=path/to/hookgate tests/deploy.sh  also the image, as far as that goes without a container engine:
-#                                                       the static binary in an empty root, with the image's user
+#                                                       the static binary in an empty root, with the image's user and
+#                                                       a DNS server; with Buildah the image itself
 #
 # VENV is the folder of the Python tools (default target/venv); missing tools are installed there.
 # A check that cannot run fails, except two that print "SKIPPED": systemd without its tools, the image without root.
@@ -13,6 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=${VENV:-target/venv}
 MANIFEST=deploy/kubernetes/sidecar.yaml
 IMAGE_ID=65532 # the image's user, see deploy/Dockerfile
+NAMESERVER=127.53.53.53
 WAIT=30       # the longest wait for a condition, in seconds
 WORK=$(mktemp -d)
 STARTED=()    # process ids to end
@@ -22,6 +24,7 @@ main() {
     install_tools
     check_scripts
     check_dockerfile
+    check_examples
     check_release
     check_workflows
     check_manifest
@@ -101,13 +104,20 @@ check_workflows() {
 }
 
 check_scripts() {
-    quietly "$VENV/bin/shellcheck" .ci/run tests/*.sh fuzz/*.sh bench/*.sh
+    quietly "$VENV/bin/shellcheck" .ci/run tests/*.sh fuzz/*.sh bench/*.sh deploy/*.sh deploy/debian/p*
     good "scripts (shellcheck)"
 }
 
 check_dockerfile() {
     quietly "$VENV/bin/hadolint" deploy/Dockerfile
     good "deploy/Dockerfile (hadolint)"
+}
+
+check_examples() {
+    quietly "$VENV/bin/hadolint" examples/*/Dockerfile
+    quietly "$VENV/bin/check-jsonschema" --builtin-schema vendor.compose-spec examples/*/compose.yaml
+    quietly "$VENV/bin/python" tests/deploy/compose.py examples/*
+    good "examples (hadolint, the schema of Compose, compose.yaml agrees with gateway.yaml)"
 }
 
 check_manifest() {
@@ -151,8 +161,8 @@ check_systemd() {
         return
     fi
     # The unit can be checked without an installed program.
-    sed 's#/usr/local/bin/hookgate#/bin/true#' deploy/systemd/hookgate.service >"$WORK/hookgate.service"
-    quietly systemd-analyze verify "$WORK/hookgate.service"
+    sed 's#^\(Exec[A-Za-z]*\)=hookgate #\1=/bin/true #' deploy/systemd/hookgate.service >"$WORK/hookgate.service"
+    quietly systemd-analyze verify --man=no "$WORK/hookgate.service"
     [[ ! -s $WORK/output ]] || fail "deploy/systemd/hookgate.service: $(cat "$WORK/output")"
     quietly systemd-analyze security --offline=true --threshold=20 "$WORK/hookgate.service"
     quietly systemd-sysusers --dry-run "$PWD/deploy/systemd/hookgate.sysusers"
@@ -167,14 +177,39 @@ check_image() {
         return
     fi
     [[ -x $HOOKGATE_STATIC ]] || fail "HOOKGATE_STATIC=$HOOKGATE_STATIC is not an executable"
+    build_image
     make_certificates
     check_manifest_config
     start_issuer_and_app
     start_gateway
     check_requests
     check_drain
-    good "the image (empty root, user $IMAGE_ID)"
+    good "the image (empty root, user $IMAGE_ID, names by DNS)"
 }
+
+# The last stage of deploy/Dockerfile with this binary, and nothing but the binary is in the image. Where Buildah is missing,
+# the binary itself is tested.
+build_image() {
+    if ! command -v buildah >/dev/null; then
+        [[ -z ${CI:-} ]] || fail "buildah is missing (Debian's package buildah)"
+        echo "SKIPPED: the image as Buildah builds it (no buildah here)"
+        return
+    fi
+    local container root
+    mkdir "$WORK/build"
+    install "$HOOKGATE_STATIC" "$WORK/build/hookgate"
+    quietly in_storage build --isolation chroot --build-context "build=$WORK/build" --file deploy/Dockerfile --tag hookgate .
+    [[ $(in_storage inspect --format '{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}}' hookgate) == \
+        "$IMAGE_ID:$IMAGE_ID [/hookgate] [run --config /etc/hookgate/gateway.yaml]" ]] || fail "the image's user or command"
+    container=$(in_storage from hookgate)
+    root=$(in_storage mount "$container")
+    [[ $(cd "$root" && find . ! -name .) == ./hookgate ]] || fail "the image has other files: $(find "$root")"
+    HOOKGATE_STATIC=$root/hookgate
+    good "deploy/Dockerfile (built by Buildah, only the binary)"
+}
+
+# Buildah without a daemon, and without traces outside of $WORK.
+in_storage() { buildah --root "$WORK/storage" --runroot "$WORK/storage-run" --storage-driver vfs "$@"; }
 
 # A test CA, and the certificates of the gateway and of the issuer.
 make_certificates() {
@@ -193,14 +228,14 @@ sign_certificate() {
     local name=$1
     openssl_new_key "$name"
     printf '%s\n' "basicConstraints=critical,CA:FALSE" "extendedKeyUsage=serverAuth" \
-        "subjectAltName=DNS:localhost,IP:127.0.0.1" >"$WORK/$name.ext"
+        "subjectAltName=DNS:localhost,DNS:issuer.test,IP:127.0.0.1" >"$WORK/$name.ext"
     quietly openssl req -new -key "$WORK/$name.key" -subj "/CN=localhost" -out "$WORK/$name.csr"
     quietly openssl x509 -req -in "$WORK/$name.csr" -CA "$WORK/ca.crt" -CAkey "$WORK/ca.key" -CAcreateserial \
         -days 1 -extfile "$WORK/$name.ext" -out "$WORK/$name.crt"
 }
 
 # The files of the image and its mounts, owned as with the manifest's fsGroup. Container engines and the kubelet also
-# add /etc/hosts.
+# add /etc/hosts and /etc/resolv.conf.
 make_root() {
     local root=$1
     mkdir -p "$root/etc/hookgate" "$root/etc/hookgate-tls"
@@ -209,6 +244,7 @@ make_root() {
     install -m 0440 -g "$IMAGE_ID" "$WORK/server.crt" "$root/etc/hookgate-tls/tls.crt"
     install -m 0440 -g "$IMAGE_ID" "$WORK/server.key" "$root/etc/hookgate-tls/tls.key"
     echo "127.0.0.1 localhost" >"$root/etc/hosts"
+    echo "nameserver $NAMESERVER" >"$root/etc/resolv.conf"
     chmod -R go-w "$root"
     chmod 0755 "$root" "$root/etc" "$root/etc/hookgate" "$root/etc/hookgate-tls"
 }
@@ -238,9 +274,12 @@ start_issuer_and_app() {
     cp "$WORK/jwks.json" "$WORK/public/jwks.json"
     "${helper[@]}" serve "$WORK" "$WORK/public" &
     STARTED+=($!)
+    "${helper[@]}" names "$WORK" "$NAMESERVER" &
+    STARTED+=($!)
     "${helper[@]}" app "$WORK" &
     STARTED+=($!)
     until_true "the issuer listens" test -s "$WORK/issuer.port"
+    until_true "the DNS server listens" test -s "$WORK/names.port"
     until_true "the upstream listens" test -s "$WORK/app.port"
 }
 
@@ -275,7 +314,7 @@ issuers:
   test:
     issuer: https://issuer.test/
     algorithms: [RS256]
-    jwks: { url: "https://localhost:$(cat "$WORK/issuer.port")/jwks.json", ca: /etc/hookgate-tls/ca.crt }
+    jwks: { url: "https://issuer.test:$(cat "$WORK/issuer.port")/jwks.json", ca: /etc/hookgate-tls/ca.crt }
 routes:
   - name: orders
     match: { path: /webhook, methods: [POST] }

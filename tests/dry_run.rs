@@ -1,5 +1,9 @@
 //! `mode: dry_run`: a request that would be rejected is forwarded without identity and reported. Limits stay enforced.
 
+mod how_to;
+
+use hookgate::clock::UnixTime;
+use hookgate::config::Handles;
 use serde_json::json;
 
 use crate::support::configuration::{Jwks, Preset, file};
@@ -71,6 +75,24 @@ async fn dry_run_ends_after_its_last_day() {
     gateway.clock.forward(1);
     assert_eq!(gateway.client().post("x.y.z").await.problem(), (401, "unauthorized".into()));
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_end_of_the_dry_run_is_a_metric_and_a_warning() {
+    let upstream = Upstream::echo().await;
+    let gateway = dry_run(&upstream).start();
+    let until = async || gateway.metric("hookgate_route_dry_run_until_timestamp_seconds{route=\"webhook\"}").await;
+    #[expect(clippy::cast_precision_loss, reason = "a day is exact")]
+    let midnight = (NOW + 24 * 3600) as f64;
+    assert_eq!(until().await, Some(midnight));
+    let config = hookgate::config::load(&gateway.path("gateway.yaml"), &Handles::default()).unwrap();
+    let warnings = |seconds| config.warnings_at(UnixTime::from_seconds(seconds).unwrap());
+    let expected = "until then no request is rejected, not even one without a credential";
+    assert!(warnings(NOW).iter().any(|warning| warning.message.contains(expected)), "{:?}", warnings(NOW));
+    assert!(!warnings(NOW + 24 * 3600).iter().any(|warning| warning.message.contains(expected)));
+    gateway.edit_route(|route| route.without("mode").without("dry_run_until"));
+    gateway.running().reload();
+    assert_eq!(until().await, None);
 }
 
 #[tokio::test]

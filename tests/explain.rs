@@ -3,7 +3,9 @@
 
 mod certificates;
 mod hints;
-mod keys;
+mod inputs;
+pub mod keys;
+mod mistakes;
 mod tokens;
 
 use std::path::Path;
@@ -66,7 +68,7 @@ fn explained(folder: &TempDir, message: &[u8], now: &str) -> (i32, Value) {
     (output.status.code().unwrap(), findings.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
-fn kind(preset: &PresetYaml) -> Kind {
+pub fn kind(preset: &PresetYaml) -> Kind {
     if let Some(signature) = preset.signature.value() {
         return match signature.algorithm.value().unwrap() {
             SignatureAlgorithmYaml::Ed25519 => Kind::Ed25519,

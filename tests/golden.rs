@@ -4,4 +4,5 @@
 mod broken;
 mod cli;
 mod compiled;
+mod slips;
 mod view;

@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["limit"],
     &["store"],
     &["jwks"],
+    &["acme"],
     &["services"],
     &["proxy"],
     &["server"],

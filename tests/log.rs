@@ -1,6 +1,7 @@
 //! The log of a process.
 
 mod causes;
+mod people;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -29,18 +30,28 @@ fn start(folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
 }
 
 fn start_before(upstream: SocketAddr, folder: &Path, address: SocketAddr, admin: SocketAddr) -> Child {
-    let route = Route::new("all").path("/webhook").upstream(format!("http://{upstream}")).auth("public");
-    start_with(folder, address, admin, [route])
+    start_with(folder, address, admin, [route_to(upstream)])
+}
+
+fn route_to(upstream: SocketAddr) -> Route {
+    Route::new("all").path("/webhook").upstream(format!("http://{upstream}")).auth("public")
 }
 
 fn start_with(folder: &Path, address: SocketAddr, admin: SocketAddr, routes: impl IntoIterator<Item = Route>) -> Child {
+    std::fs::write(folder.join("gateway.yaml"), configuration(address, admin, routes).to_string()).unwrap();
+    run(folder, Stdio::null())
+}
+
+fn configuration(address: SocketAddr, admin: SocketAddr, routes: impl IntoIterator<Item = Route>) -> Configuration {
     let listener = Listener::empty().address(address.to_string()).without_tls();
     let config = Configuration::empty().workers(1).drain_delay("0s").admin(admin.to_string());
-    let config = routes.into_iter().fold(config.add_listener(listener), Configuration::add_route);
-    std::fs::write(folder.join("gateway.yaml"), config.to_string()).unwrap();
+    routes.into_iter().fold(config.add_listener(listener), Configuration::add_route)
+}
+
+fn run(folder: &Path, errors: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     command.args(["run", "--config", "gateway.yaml"]).current_dir(folder).env_remove("HOOKGATE_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap()
 }
 
 async fn connected(address: SocketAddr) -> TcpStream {

@@ -50,9 +50,12 @@ fn check_prints_the_bound_and_warns_below_it() {
         (text(output.stdout), text(output.stderr))
     };
     let (bound, warnings) = check("4MiB");
-    assert!(bound.contains("\nmemory: at most ") && bound.contains("(connections "), "{bound}");
-    assert!(warnings.contains("warning: memory: may need ") && warnings.contains("the limit of 4 MiB"), "{warnings}");
-    assert!(!check("100GiB").1.contains("memory: may need"));
+    assert!(
+        bound.contains("\nmemory when every limit is reached at once: ") && bound.contains("(connections "),
+        "{bound}"
+    );
+    assert!(warnings.contains("warning: memory: needs ") && warnings.contains("more than the 4 MiB of"), "{warnings}");
+    assert!(!check("100GiB").1.contains("memory: needs"));
 }
 
 /// Where this machine has no control groups, there is no limit.

@@ -143,7 +143,7 @@ async fn another_credential_does_not_reach_a_guarded_path_by_its_variants() {
 
 fn warnings(configuration: &Configuration) -> Vec<String> {
     let warnings = load(configuration).unwrap_or_else(|errors| panic!("{errors}")).warnings;
-    warnings.into_iter().filter(|warning| warning.contains("weaker authentication")).collect()
+    warnings.iter().map(ToString::to_string).filter(|warning| warning.contains("weaker authentication")).collect()
 }
 
 fn load(configuration: &Configuration) -> Result<Config, ConfigErrors> {

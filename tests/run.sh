@@ -25,8 +25,12 @@ PROGRAMS=(
     "curl curl"
     "promtool prometheus"
     "php php-cli"
+    "puma puma"
+    "buildah buildah"
     "redis-server redis-server store::redis::tests replay::shared fleet::losses fleet::shared with_redis unless_the_scope_is_the_credential"
     "nginx nginx proxies::real::nginx nginx_and_haproxy"
+    "pebble pebble"
+    "faketime faketime"
     "haproxy haproxy proxies::real::haproxy nginx_and_haproxy"
 )
 
@@ -38,6 +42,8 @@ fail() {
 }
 
 has() { command -v "$1" >/dev/null; }
+
+has_sinatra() { ruby -e 'require "sinatra/base"' 2>/dev/null; }
 
 has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
@@ -56,6 +62,7 @@ missing_packages() {
         read -r program package _ <<<"$program"
         has "$program" || echo "$package"
     done
+    has_sinatra || echo ruby-sinatra
     has_venv || echo python3-venv
 }
 
@@ -75,7 +82,8 @@ announce() {
     fi
     echo "Python packages:     installs tests/requirements.txt and tests/deploy/requirements.txt into $VENV;"
     echo "                     300 MB, the first time a minute"
-    echo "Node packages:       installs those of tests/e2e/oidc and tests/e2e/websocket there; seconds"
+    echo "Node packages:       installs those of tests/e2e/oidc, tests/e2e/websocket and examples/express-github there;"
+    echo "                     seconds"
     if ! has node || ! has npm; then echo "Node:                installs $NODE_WHEEL into $VENV; 200 MB"; fi
     echo "Build and tests:     on two cores 10 to 15 minutes the first time, then 5 to 10"
 }
@@ -119,6 +127,7 @@ make_environment() {
     fi
     install_node_packages tests/e2e/oidc
     install_node_packages tests/e2e/websocket
+    install_node_packages examples/express-github
 }
 
 # Arguments: a folder with the packages of a Node program.
@@ -164,6 +173,16 @@ end_to_end() {
 
 python() { "$VENV/bin/python" "$@" --hookgate "$TARGET/debug/hookgate"; }
 
+examples() {
+    local name="end to end: the examples in front of FastAPI, Express, Sinatra, Django and PHP"
+    if has_sinatra; then
+        end_to_end "$name" "node curl php puma" python tests/e2e/examples.py
+        end_to_end "end to end: the URL and the client in these frameworks" "node php puma" python tests/e2e/frameworks.py
+    else
+        skip "$name" "Sinatra is missing (Debian's ruby-sinatra)"
+    fi
+}
+
 deployment() {
     if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
         local host
@@ -201,6 +220,8 @@ main() {
     end_to_end "end to end: clients of plain HTTP" "node curl" python tests/e2e/plain_clients.py
     end_to_end "end to end: WebSocket in Python and Node" node python tests/e2e/websocket_tunnels.py
     end_to_end "end to end: gRPC with grpcio" "" python tests/e2e/grpc_calls.py
+    end_to_end "end to end: certificates from an ACME server" "pebble faketime" python tests/e2e/acme.py
+    examples
     end_to_end "deployment files" "promtool openssl curl" deployment
 }
 

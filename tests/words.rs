@@ -19,6 +19,7 @@ const FOLDERS: &[&str] = &[
     "certs",
     "deploy",
     "docs",
+    "examples",
     "fuzz/fuzz_targets",
     "fuzz/src",
     "presets",

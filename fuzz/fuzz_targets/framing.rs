@@ -2,7 +2,7 @@
 //! parsers that are lenient in different ways all see the same requests.
 #![no_main]
 
-use hookgate::server::framing::{FramingValidator, FramingPosition, FramingError};
+use hookgate::server::framing::{FramingError, FramingPosition, FramingValidator};
 use hookgate::snapshot::ListenerLimits;
 use libfuzzer_sys::fuzz_target;
 

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::config::Config;
 use hookgate_fuzz::keys::{NAMES, SECRET, SIGNERS, base64, hex, mac, token};
-use hookgate_fuzz::{NOW, Outcome, fill, gateway, head, evaluate, percent_decode, route};
+use hookgate_fuzz::{NOW, Outcome, evaluate, fill, gateway, head, percent_decode, route};
 use http::request::Parts;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;

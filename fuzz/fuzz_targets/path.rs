@@ -37,7 +37,8 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     routes.push(json!({"name": "guarded", "match": {"path": GUARDED}, "upstream": upstream, "auth": token}));
     let listeners = json!([{"address": "127.0.0.1:0", "plaintext": true}]);
     let text = json!({"listeners": listeners, "routes": routes}).to_string();
-    compile(&sources(text, &[("token", b"a token of 32 characters or more")]), &Handles::default()).expect("a configuration")
+    compile(&sources(text, &[("token", b"a token of 32 characters or more")]), &Handles::default())
+        .expect("a configuration")
 });
 
 fuzz_target!(|input: (bool, &str)| {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use hookgate::config::Config;
 use hookgate_fuzz::keys::{NAMES, SECRET, SIGNERS, mac, token};
-use hookgate_fuzz::{NOW, Outcome, gateway, head, evaluate, route};
+use hookgate_fuzz::{NOW, Outcome, evaluate, gateway, head, route};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 

@@ -99,7 +99,9 @@ fn decide(route: &Route, view: &RequestView<'_>) -> Result<Outcome, VerifyError>
         return Ok(Outcome::Answered(answer));
     }
     let grant = verify(&route.rules, view, UnixTime::from_seconds(NOW).expect("a time"))?;
-    Ok(route.challenge_response(view, ChallengeStage::Authenticated)?.map_or(Outcome::Granted(grant), Outcome::Answered))
+    Ok(route
+        .challenge_response(view, ChallengeStage::Authenticated)?
+        .map_or(Outcome::Granted(grant), Outcome::Answered))
 }
 
 /// Percent-decoding (RFC 3986 §2.1) in its simplest form, to compare with; a broken escape is kept as is.

@@ -125,14 +125,14 @@ pub fn memory_line(terms: &[MemoryTerm]) -> String {
     let mut terms = terms.to_vec();
     terms.sort_by_key(|term| std::cmp::Reverse(term.bytes));
     let parts: Vec<String> = terms.iter().map(|term| format!("{} {}", term.name, mebibytes(term.bytes))).collect();
-    format!("memory: at most {} ({})", mebibytes(sum(&terms)), parts.join(", "))
+    format!("memory when every limit is reached at once: {} ({})", mebibytes(sum(&terms)), parts.join(", "))
 }
 
 /// A warning if the bound exceeds the limit.
 pub fn memory_warning(terms: &[MemoryTerm], limit: Option<u64>) -> Option<String> {
     let limit = limit.filter(|limit| *limit < sum(terms))?;
     Some(format!(
-        "memory: may need {}, more than the limit of {}: lower `max_connections`, `max_concurrent_streams`, \
+        "memory: needs {} when every limit is reached at once, more than the {} of this process or container: lower `max_connections`, `max_concurrent_streams`, \
          `max_headers_size` or `max_buffered_bytes`, or raise the limit",
         mebibytes(sum(terms)),
         mebibytes(limit),
@@ -345,11 +345,14 @@ routes:
     #[test]
     fn a_bound_above_the_limit_is_a_warning() {
         let terms = [MemoryTerm { name: "log", bytes: MIB }, MemoryTerm { name: "base", bytes: 2 * MIB + 1 }];
-        assert_eq!(memory_line(&terms), "memory: at most 4 MiB (base 3 MiB, log 1 MiB)");
+        assert_eq!(memory_line(&terms), "memory when every limit is reached at once: 4 MiB (base 3 MiB, log 1 MiB)");
         assert_eq!(memory_warning(&terms, None), None);
         assert_eq!(memory_warning(&terms, Some(3 * MIB + 1)), None);
         let warning = memory_warning(&terms, Some(3 * MIB)).unwrap();
-        assert!(warning.starts_with("memory: may need 4 MiB, more than the limit of 3 MiB"), "{warning}");
+        assert!(
+            warning.starts_with("memory: needs 4 MiB when every limit is reached at once, more than the 3 MiB of this"),
+            "{warning}"
+        );
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub enum IssuerClaim {
 
 impl IssuerClaim {
     /// Whether a token with these claims is one of the issuer's.
-    pub(super) fn matches(&self, claims: &Map<String, Value>) -> bool {
+    pub fn matches(&self, claims: &Map<String, Value>) -> bool {
         let text = |name| claims.get(name).and_then(Value::as_str);
         match self {
             Self::Any => true,

@@ -14,7 +14,7 @@ use super::claims::{ClaimRule, Pointer};
 use super::explanation::Explanation;
 use super::grant::{Grant, ReplayId, hash_of};
 use super::issuer::{Issuer, PATH_TENANT, VerifiedTokenCache, tenant_in};
-use super::jws::{JwsParts, Token, header_text, malformed, missing};
+use super::jws::{JwsParts, Token, malformed, missing};
 use super::keys::Key;
 use super::locator::Locator;
 use super::quoted::quoted;
@@ -160,7 +160,6 @@ impl JwtPolicy {
         let token =
             known.as_ref().map_or_else(|| Token::read(&parts).map(Arc::new), |known| Ok(Arc::clone(&known.token)))?;
         token.is_of(&self.allowed_types)?;
-        explanation.add("header", || header_text(token.algorithm, token.kid.as_deref()));
         let issuer = self.issuer(&token.claims)?;
         issuer.iss.check_path(&token.claims, tenant)?;
         explanation.add("issuer", || issuer.name.to_string());
@@ -248,29 +247,39 @@ impl JwtPolicy {
 
     fn check_times(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), Rejection> {
         // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted.
-        if claims.expires.is_some_and(|expires| now >= expires.floor.plus(self.leeway)) {
-            return Err(Reason::TokenExpired.into());
+        let leeway = self.leeway.as_secs();
+        let ago = |name: &str, time: UnixTime| format!("`{name}` was {} s ago", now.since(time).as_secs());
+        let ahead = |name: &str, time: UnixTime| {
+            format!("`{name}` is {} s ahead; `leeway` is {leeway} s", time.since(now).as_secs())
+        };
+        if let Some(expires) = claims.expires.filter(|expires| now >= expires.floor.plus(self.leeway)) {
+            let detail = format!("{}; `leeway` is {leeway} s", ago("exp", expires.floor));
+            return Err(Rejection::detailed(Reason::TokenExpired, detail));
         }
         // `exp` before `iat`: the token was never valid, at any leeway.
         if claims.expires.zip(claims.issued).is_some_and(|(expires, issued)| expires.ceil < issued.floor) {
-            return Err(Reason::TokenExpired.into());
+            return Err(Rejection::detailed(Reason::TokenExpired, "`exp` is before `iat`"));
         }
-        if claims.not_before.is_some_and(|start| now.plus(self.leeway) < start.ceil) {
-            return Err(Reason::TokenNotYetValid.into());
+        if let Some(start) = claims.not_before.filter(|start| now.plus(self.leeway) < start.ceil) {
+            return Err(Rejection::detailed(Reason::TokenNotYetValid, ahead("nbf", start.ceil)));
         }
-        if claims.issued.is_some_and(|issued| issued.ceil > now.plus(self.leeway)) {
-            return Err(Reason::TokenIssuedInFuture.into());
+        if let Some(issued) = claims.issued.filter(|issued| issued.ceil > now.plus(self.leeway)) {
+            return Err(Rejection::detailed(Reason::TokenIssuedInFuture, ahead("iat", issued.ceil)));
         }
         if let Some(max_age) = self.max_age {
             let issued = claims.issued.ok_or_else(|| missing("iat"))?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                return Err(Reason::TokenTooOld.into());
+                let detail = format!("{}; `max_age` is {} s", ago("iat", issued.floor), max_age.as_secs());
+                return Err(Rejection::detailed(Reason::TokenTooOld, detail));
             }
         }
         if let Some(max_lifetime) = self.max_lifetime {
             let (issued, expires) = claims.issued.zip(claims.expires).ok_or_else(|| missing("iat` or `exp"))?;
             if expires.ceil > issued.floor.plus(max_lifetime) {
-                return Err(Reason::TokenLifetimeTooLong.into());
+                let lifetime = expires.ceil.since(issued.floor).as_secs();
+                let detail =
+                    format!("`exp` is {lifetime} s after `iat`; `max_lifetime` is {} s", max_lifetime.as_secs());
+                return Err(Rejection::detailed(Reason::TokenLifetimeTooLong, detail));
             }
         }
         Ok(())
@@ -365,11 +374,31 @@ impl<'p> Registered<'p> {
                 _ => true,
             };
             if !is_readable {
-                return Err(malformed(format!("`{name}` does not have the type of RFC 7519 §4.1")));
+                return Err(wrong_type(name, claim));
             }
         }
         Ok(read)
     }
+}
+
+/// The rejection of a registered claim with another type. The year 9999 in seconds is less than the year 1980 in milliseconds.
+fn wrong_type(name: &str, claim: &Value) -> Rejection {
+    let is_time = matches!(name, "exp" | "nbf" | "iat");
+    let expected = match name {
+        "aud" => "a text or a list of at most 64 texts",
+        _ if is_time => "a number of seconds",
+        _ => "a text",
+    };
+    let found = match claim {
+        Value::Number(number) if is_time && number.as_f64().is_some_and(|number| number > 0.0) => {
+            "too large for seconds: milliseconds?"
+        }
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) | Value::Object(_) => "a list or an object",
+        Value::Bool(_) | Value::Null => "true, false or null",
+    };
+    malformed(format!("`{name}` must be {expected} (RFC 7519 §4.1), and is {found}"))
 }
 
 /// Reads `aud`: one string or an array of strings (RFC 7519 §4.1.3).

@@ -4,6 +4,7 @@
 //! be a `b64token` and the only credential; other values are decoded texts or JSON values.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
@@ -198,10 +199,32 @@ impl Locator {
     }
 }
 
+impl fmt::Display for Locator {
+    /// Names the place in a sentence: "header `x-signature`".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { name, .. } => write!(f, "header `{name}`"),
+            Self::Query(name) => write!(f, "query parameter `{name}`"),
+            Self::Cookie(name) => write!(f, "cookie `{name}`"),
+            Self::Form(name) => write!(f, "form field `{name}`"),
+            Self::Json(pointer) => write!(f, "member `{pointer}` of a JSON body"),
+            Self::Body => f.write_str("token as the whole body"),
+            Self::Claim(pointer) => write!(f, "claim `{pointer}`"),
+        }
+    }
+}
+
 impl Scheme {
     /// The scheme of a token: one that ends in `=` is a parameter.
     pub fn of_token(text: &str) -> Self {
         if text.ends_with('=') { Self::Parameter(text.to_owned()) } else { Self::Word(text.to_owned()) }
+    }
+
+    /// The scheme as it is written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Word(text) | Self::Parameter(text) => text,
+        }
     }
 
     /// The value of a header that has this scheme.

@@ -269,6 +269,35 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Adds to `missing_credential` where the credential would be. It is formatted for the rejection of the whole
+    /// policy alone: without a credential of one alternative, another one may accept the request.
+    pub(super) fn missing(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
+        let VerifyError::Rejected(rejection) = error else { return error };
+        if rejection.reason != Reason::MissingCredential || rejection.detail.is_some() {
+            return rejection.into();
+        }
+        let places = self.leaves().into_iter().flat_map(Self::places).map(|place| match place {
+            Locator::Header { name, scheme: Some(scheme) } if request.head.headers.contains_key(name) => {
+                format!("the header `{name}` has not the scheme `{}`", scheme.text())
+            }
+            Locator::Header { .. }
+            | Locator::Query(_)
+            | Locator::Cookie(_)
+            | Locator::Form(_)
+            | Locator::Json(_)
+            | Locator::Body
+            | Locator::Claim(_) => format!("no {place}"),
+        });
+        let places: Vec<String> = places.collect();
+        if places.is_empty() {
+            rejection.into()
+        } else {
+            Rejection { detail: Some(places.join("; ").into()), ..rejection }.into()
+        }
+    }
+}
+
 /// Grants if every policy grants. The first rejection ends the evaluation, even if another policy still needs the body:
 /// the body of a rejected request is not read.
 fn all_of(

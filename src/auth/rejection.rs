@@ -25,6 +25,14 @@ impl VerifyError {
         }
     }
 
+    /// The same rejection for another reason.
+    pub(super) fn with_reason(self, reason: Reason) -> Self {
+        match self {
+            Self::NeedsBody => Self::NeedsBody,
+            Self::Rejected(rejection) => Self::Rejected(Rejection { reason, ..rejection }),
+        }
+    }
+
     /// The same rejection, of a sender whose signature has been verified with a key of `issuer`.
     pub(super) fn proven(self, issuer: &Arc<str>) -> Self {
         match self {

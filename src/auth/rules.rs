@@ -98,7 +98,7 @@ pub fn verify_explained(
         // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, explanation)?;
     }
-    let evaluated = evaluated.map_err(|error| rules.policy.unread(request, error));
+    let evaluated = evaluated.map_err(|error| rules.policy.missing(request, rules.policy.unread(request, error)));
     if let (Err(_), Some(error)) = (&evaluated, request.json_error()) {
         explanation.add("JSON body", || error.to_string());
     }

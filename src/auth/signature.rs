@@ -22,7 +22,7 @@ use super::encoding::Encoding;
 use super::explanation::Explanation;
 use super::grant::Grant;
 use super::locator::{LocatedValue, Locator};
-use super::rejection::VerifyError;
+use super::rejection::{Rejection, VerifyError};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
 use super::tenants::{Candidates, Secrets};
@@ -101,18 +101,18 @@ impl SignaturePolicy {
         if values.is_empty() {
             return Err(Reason::MissingCredential.into());
         }
-        self.check_headers(request, explanation)?;
+        self.check_headers(request)?;
         let mut values: Vec<Value<'_>> = values.iter().flat_map(|value| self.parse.read(value)).collect();
         if values.is_empty() {
-            explanation.add("signature", || "the value does not match `parse`".into());
             // A list may have signatures of other versions alone, which are those of another alternative.
             let is_list = matches!(self.parse, Parse::List { .. });
-            return Err(if is_list { Reason::MissingCredential } else { Reason::InvalidSignature }.into());
+            let reason = if is_list { Reason::MissingCredential } else { Reason::InvalidSignature };
+            return Err(Rejection::detailed(reason, "the value does not match `parse`").into());
         }
         values.retain(|value| self.has_its_parts(value));
         if values.is_empty() {
-            explanation.add("required part", || "a part of the value is absent or has another value".into());
-            return Err(Reason::RequirementNotMet.into());
+            let detail = "a part of the signature's value that `require.parts` names is absent or has another value";
+            return Err(Rejection::detailed(Reason::RequirementNotMet, detail).into());
         }
         // Checks that need no body run first: the body of a request that cannot be valid need not be read.
         let mut validity = None;
@@ -121,8 +121,8 @@ impl SignaturePolicy {
         }
         let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
         if !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
-            explanation.add("signature", || "has not the encoding or length of a signature".into());
-            return Err(Reason::InvalidSignature.into());
+            let detail = "the value has not the encoding or length of a signature";
+            return Err(Rejection::detailed(Reason::InvalidSignature, detail).into());
         }
         self.check_json(request, explanation)?;
         let mut grants = self.signed_by(request, &values, now, explanation)?;
@@ -152,11 +152,11 @@ impl SignaturePolicy {
         self.required_parts.iter().all(|(key, wanted)| value.part(key) == Some(wanted.as_str()))
     }
 
-    fn check_headers(&self, request: &RequestView<'_>, explanation: &mut Explanation) -> Result<(), VerifyError> {
+    fn check_headers(&self, request: &RequestView<'_>) -> Result<(), VerifyError> {
         for (name, wanted) in &self.required_headers {
             if request.header(name)? != Some(wanted.as_str()) {
-                explanation.add("required header", || format!("{name} is not {wanted:?}"));
-                return Err(Reason::RequirementNotMet.into());
+                let detail = format!("the header {name} is not {wanted:?}");
+                return Err(Rejection::detailed(Reason::RequirementNotMet, detail).into());
             }
         }
         Ok(())
@@ -173,8 +173,10 @@ impl SignaturePolicy {
         });
         match holds {
             Some(true) => Ok(()),
-            Some(false) => Err(Reason::RequirementNotMet.into()),
-            None => Err(Reason::MalformedBody.into()),
+            Some(false) => {
+                Err(Rejection::detailed(Reason::RequirementNotMet, "the body does not match `require.json`").into())
+            }
+            None => Err(Rejection::detailed(Reason::MalformedBody, "the body is not a JSON object").into()),
         }
     }
 
@@ -204,7 +206,9 @@ impl SignaturePolicy {
         }
         if granted.is_empty() {
             explanation.add("signature", || secrets.without_match().into());
-            return Err(Reason::InvalidSignature.into());
+            // The same for an unknown tenant: a response with the detail must not say that it is one.
+            let detail = "the signature is that of none of the secrets or keys";
+            return Err(Rejection::detailed(Reason::InvalidSignature, detail).into());
         }
         Ok(granted)
     }
@@ -400,7 +404,7 @@ fn check_time(
 fn without_time(error: VerifyError) -> VerifyError {
     match error.reason() {
         None | Some(Reason::MalformedBody) => error,
-        Some(Reason::MissingSignedComponent) => Reason::MissingTimestamp.into(),
+        Some(Reason::MissingSignedComponent) => error.with_reason(Reason::MissingTimestamp),
         Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
     }
 }
@@ -408,7 +412,7 @@ fn without_time(error: VerifyError) -> VerifyError {
 /// Maps an absent key id to `invalid_signature`: a key id need not be signed.
 fn without_key_id(error: VerifyError) -> VerifyError {
     let absent = error.reason() == Some(Reason::MissingSignedComponent);
-    if absent { Reason::InvalidSignature.into() } else { error }
+    if absent { error.with_reason(Reason::InvalidSignature) } else { error }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::explanation::Explanation;
 use super::locator::{LocatedValue, Locator};
-use super::rejection::VerifyError;
+use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
@@ -93,16 +93,22 @@ impl<Source> TimestampRule<Source> {
         time: UnixTime,
         now: UnixTime,
         explanation: &mut Explanation,
-    ) -> Result<(UnixTime, UnixTime), Reason> {
+    ) -> Result<(UnixTime, UnixTime), Rejection> {
         explanation.add("timestamp", || match time.since(now).as_secs() {
             0 => format!("{}, {} s ago", time.seconds(), now.since(time).as_secs()),
             ahead => format!("{}, {ahead} s ahead", time.seconds()),
         });
         let (first, last) = (time.minus(self.max_future), time.plus(self.max_age));
         if last < now {
-            return Err(Reason::TimestampTooOld);
+            let detail = format!("{} s old; `max_age` is {} s", now.since(time).as_secs(), self.max_age.as_secs());
+            return Err(Rejection::detailed(Reason::TimestampTooOld, detail));
         }
-        if first > now { Err(Reason::TimestampInFuture) } else { Ok((first, last)) }
+        if first > now {
+            let (ahead, most) = (time.since(now).as_secs(), self.max_future.as_secs());
+            let detail = format!("{ahead} s ahead; `max_future` is {most} s");
+            return Err(Rejection::detailed(Reason::TimestampInFuture, detail));
+        }
+        Ok((first, last))
     }
 }
 

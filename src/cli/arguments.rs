@@ -21,7 +21,7 @@ const DEFAULT: &str = "gateway.yaml";
 
 /// The arguments that name the configuration file. clap's `env` attribute is not used: clap would count the variable as
 /// an argument that was given, and report it as a conflict with the other one.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct ConfigArgument {
     /// Configuration file [env: HOOKGATE_CONFIG] [default: gateway.yaml]
     #[arg(value_name = "CONFIG", conflicts_with = "config")]
@@ -34,10 +34,19 @@ pub(super) struct ConfigArgument {
 impl ConfigArgument {
     /// The path from the command line, or else HOOKGATE_CONFIG unless it is empty, or else gateway.yaml.
     pub(super) fn path(&self) -> PathBuf {
-        let given = self.positional.as_ref().or(self.config.as_ref());
-        given.cloned().unwrap_or_else(|| fallback(env::var_os(VARIABLE).as_deref()))
+        config_path(self.positional.as_deref().or(self.config.as_deref()))
     }
 }
+
+/// The given path, or else HOOKGATE_CONFIG unless it is empty, or else gateway.yaml.
+pub(super) fn config_path(given: Option<&Path>) -> PathBuf {
+    given.map_or_else(|| fallback(env::var_os(VARIABLE).as_deref()), Path::to_owned)
+}
+
+/// A command line that clap's rules do not find to be wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) &'static str);
 
 fn fallback(variable: Option<&OsStr>) -> PathBuf {
     Path::new(variable.filter(|path| !path.is_empty()).unwrap_or(OsStr::new(DEFAULT))).to_path_buf()

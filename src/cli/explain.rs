@@ -1,48 +1,68 @@
 //! `hookgate explain`: reports, check by check, whether the gateway would forward or reject a captured request, with
-//! hints at the probable cause. It works offline: it reads the configuration and the request, and makes no connection.
+//! hints at the probable cause. Of several requests it prints a summary by cause. It needs no running gateway, and makes
+//! no connection except for the keys of an issuer with a JWKS URL, and none with `--offline`.
 
+pub(super) mod findings;
 mod hints;
-mod message;
+mod input;
+pub(super) mod keys;
+pub(super) mod message;
+mod summary;
+mod token;
 mod trial;
 
+use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use serde_json::json;
+use anyhow::{Context, bail};
 
-use super::arguments::{ConfigArgument, OutputFormat, at, find_route};
-use crate::auth::Policy;
-use crate::auth::explanation::{Explanation, Note};
-use crate::auth::keys::{KeySet, SkippedKey};
-use crate::clock::UnixTime;
-use crate::config::{self, Config, Handles};
-use crate::failure::Failure;
+use super::arguments::{OutputFormat, UsageError, at, config_path};
+use crate::auth::explanation::Note;
+use crate::auth::time::TimestampUnit;
+use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::config::{self, Handles};
 use crate::metrics::Outcome;
-use crate::proxy::websocket;
-use crate::reason::Reason;
-use crate::route::table::Unrouted;
-use crate::route::{ChallengeStage, validate_path, validate_slashes};
+use findings::{Circumstances, Findings};
+use keys::KeySource;
 use message::Captured;
-pub(super) use message::read as read_message;
-use trial::Trial;
+use summary::Evaluated;
 
 /// Arguments of `hookgate explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArguments {
-    #[command(flatten)]
-    config: ConfigArgument,
+    /// Configuration file, which ends in .yaml or .yml [env: HOOKGATE_CONFIG] [default: gateway.yaml]; every other
+    /// argument is a captured request, or a folder with such files (*.http, *.har)
+    #[arg(value_name = "CONFIG, REQUEST")]
+    paths: Vec<PathBuf>,
+    /// Configuration file, as an option instead of the argument CONFIG
+    #[arg(short, long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Captured request: an HTTP/1.1 message, the output of curl -v or a HAR file; or a folder with such files (*.http,
+    /// *.har); may be repeated
+    #[arg(long)]
+    request: Vec<PathBuf>,
+    /// Evaluate only the newest of the captured requests
+    #[arg(long)]
+    newest: bool,
+    /// File with the body of the request, instead of the one in the captured request
+    #[arg(long)]
+    body: Option<PathBuf>,
     /// Name of the route to evaluate [default: the route that matches the request]
     #[arg(long)]
     route: Option<String>,
-    /// File with the captured request: a raw HTTP/1.1 message or a HAR file
-    #[arg(long)]
-    request: PathBuf,
-    /// Time at which the request was received, in Unix seconds or RFC 3339 [default: now]
+    /// Time at which the request was received, in Unix seconds or RFC 3339 [default: that of the capture, or now]
     #[arg(long)]
     now: Option<String>,
-    /// File with a JWKS, used as the keys of every issuer with a JWKS URL
+    /// IP address of the client, which is compared with `allowed_ips`
+    #[arg(long, value_name = "IP")]
+    client_address: Option<IpAddr>,
+    /// File with a JWKS, used as the keys of every issuer with a JWKS URL; nothing is fetched then
     #[arg(long)]
     jwks: Option<PathBuf>,
+    /// Fetch no keys: use those that the gateway has cached on disk (`jwks.cache`), or those of --jwks
+    #[arg(long)]
+    offline: bool,
     /// PEM file with the certificate that the request names by its URL, as it is at that URL
     #[arg(long)]
     certificate: Option<PathBuf>,
@@ -51,172 +71,112 @@ pub struct ExplainArguments {
     format: OutputFormat,
 }
 
-/// The request would be rejected: exit code 2.
+/// A request would be rejected: exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error("the request would be rejected")]
-pub(super) struct WouldReject;
+#[error("{0}")]
+pub(super) struct WouldReject(&'static str);
 
-/// The checks in order, the verdict (an outcome, or the reason of a rejection) and the hints.
-struct Findings {
-    checks: Vec<Note>,
-    verdict: Result<Outcome, Reason>,
-    hints: Vec<String>,
+/// A captured request, and the time at which it is evaluated.
+struct Case {
+    path: PathBuf,
+    captured: anyhow::Result<Captured>,
+    now: UnixTime,
+    /// Where the time is from.
+    source: &'static str,
 }
 
 pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
-    let config = config::load(&arguments.config.path(), &Handles::default())?;
-    let bytes =
-        std::fs::read(&arguments.request).with_context(|| format!("cannot read {}", arguments.request.display()))?;
-    let captured = message::read(&bytes)?;
-    let now = at(arguments.now.as_deref())?;
-    let mut skipped = Vec::new();
-    if let Some(path) = &arguments.jwks {
-        let keys = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        skipped = give_keys(&config, &keys, now)?;
+    let (config, requests) = arguments.paths()?;
+    let config = config::load(&config, &Handles::default())?;
+    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let body = arguments.body.as_ref().map(read).transpose()?;
+    let certificate = arguments.certificate.as_ref().map(read).transpose()?;
+    let mut files = input::files(&requests)?;
+    if arguments.newest {
+        files = input::newest(files).into_iter().collect();
     }
-    let certificate = match &arguments.certificate {
-        None => None,
-        Some(path) => Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
-    };
-    let mut findings = findings(&config, captured, (arguments.route.as_deref(), certificate.as_deref()), now)?;
-    if findings.verdict == Err(Reason::UnknownKey) {
-        findings.hints.extend(skipped.iter().map(|key| format!("a key of the JWKS is not used: {key}")));
+    if files.is_empty() {
+        bail!(
+            "no captured requests (*.http, *.har) in {}",
+            requests.first().map(|path| path.display()).context("no path")?
+        );
+    }
+    let cases: Vec<Case> =
+        files.into_iter().map(|path| arguments.case(path, body.as_deref())).collect::<anyhow::Result<_>>()?;
+    let latest = cases.iter().map(|case| case.now).max().context("no request")?;
+    let keys = KeySource::prepare(&config, (arguments.jwks.as_deref(), arguments.offline), latest)?;
+    let is_one = cases.len() == 1;
+    let evaluated = cases.into_iter().map(|case| {
+        let circumstances = Circumstances {
+            route: arguments.route.as_deref(),
+            certificate: certificate.as_deref(),
+            client_address: arguments.client_address,
+            now: case.now,
+        };
+        let found = case.captured.and_then(|captured| findings::find(&config, &captured, &circumstances, &keys));
+        let found = found.map(|mut found| {
+            let time = TimestampUnit::Rfc3339.write(case.now.seconds());
+            found.checks.insert(0, Note { check: "time", found: format!("{time}, {}", case.source) });
+            found
+        });
+        Evaluated { path: case.path, found }
+    });
+    let mut evaluated: Vec<Evaluated> = evaluated.collect();
+    if is_one && let Some(Evaluated { found, .. }) = evaluated.pop() {
+        let findings = found?;
+        match arguments.format {
+            OutputFormat::Text => print!("{}", text(&findings)),
+            OutputFormat::Json => println!("{:#}", findings.as_json()),
+        }
+        return if findings.verdict.is_ok() {
+            Ok(())
+        } else {
+            Err(WouldReject("the request would be rejected").into())
+        };
     }
     match arguments.format {
-        OutputFormat::Text => print!("{}", text(&findings)),
-        OutputFormat::Json => println!("{:#}", as_json(&findings)),
+        OutputFormat::Text => print!("{}", summary::text(&evaluated)),
+        OutputFormat::Json => println!("{:#}", summary::as_json(&evaluated)),
     }
-    if findings.verdict.is_ok() { Ok(()) } else { Err(WouldReject.into()) }
+    if evaluated.iter().any(|evaluated| evaluated.found.is_err()) {
+        bail!("a request could not be read");
+    }
+    let all_pass = evaluated.iter().all(|evaluated| evaluated.found.as_ref().is_ok_and(|found| found.verdict.is_ok()));
+    if all_pass { Ok(()) } else { Err(WouldReject("requests would be rejected").into()) }
 }
 
-/// Gives every issuer with a JWKS URL the keys that a fetch would have brought. Returns those that were skipped.
-fn give_keys(config: &Config, bytes: &[u8], now: UnixTime) -> anyhow::Result<Vec<SkippedKey>> {
-    let mut all = Vec::new();
-    for remote in &config.handles.remote_keys {
-        let (set, skipped) = KeySet::from_jwks(bytes, &remote.source.algorithms)?;
-        remote.replace(set, now);
-        all.extend(skipped);
-    }
-    Ok(all)
-}
-
-fn findings(
-    config: &Config,
-    captured: Captured,
-    (name, certificate): (Option<&str>, Option<&[u8]>),
-    now: UnixTime,
-) -> anyhow::Result<Findings> {
-    let mut checks = Vec::new();
-    let mut check = |check, found: String| checks.push(Note { check, found });
-    let rejection = |reason, checks| Ok(Findings { checks, verdict: Err(reason), hints: Vec::new() });
-    let came = captured.head.uri.path();
-    let read = validate_path(came).map(|path| (path, false));
-    let Ok((path, slashes)) = read.or_else(|_| validate_slashes(came).map(|path| (path.into(), true))) else {
-        check("path", "ambiguous: two programs could read it differently".to_owned());
-        return rejection(Reason::AmbiguousPath, checks);
-    };
-    let host = captured.host().to_owned();
-    let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host).to_owned();
-    let found = config.snapshot.routes.find(&host, &path, &captured.head.method);
-    check(
-        "route",
-        match &found {
-            Ok(route) => format!("{} matches {} {path} on host {host:?}", route.name, captured.head.method),
-            Err(Unrouted::NoRoute) => format!("no route matches {path} on host {host:?}"),
-            Err(Unrouted::Ambiguous) => format!("an application could read {path} as the path of a stricter route"),
-            Err(Unrouted::MethodNotAllowed(methods)) => {
-                format!("{path} allows {methods:?}, not {}", captured.head.method)
-            }
-        },
-    );
-    if slashes && name.is_none() && !matches!(&found, Ok(route) if route.matches.encoded_slashes) {
-        check("path", "encoded slashes (`%2F`), which need match.allow_encoded_slashes".to_owned());
-        return rejection(Reason::AmbiguousPath, checks);
-    }
-    let route = match (name, found) {
-        (Some(name), _) => find_route(config, Some(name))?,
-        (None, Ok(route)) => std::sync::Arc::clone(route),
-        (None, Err(unrouted)) => return rejection(Failure::Unrouted(unrouted).reason(), checks),
-    };
-    match websocket::requested(&captured.head, &route) {
-        Ok(None) => {}
-        Ok(Some(_)) => check("upgrade", "a WebSocket handshake, which the route forwards".to_owned()),
-        Err(reason) => {
-            check("upgrade", "asks for WebSocket".to_owned());
-            return Ok(Findings {
-                checks,
-                verdict: Err(reason),
-                hints: reason.hint().map(str::to_owned).into_iter().collect(),
-            });
+impl ExplainArguments {
+    /// The configuration and the requests.
+    fn paths(&self) -> anyhow::Result<(PathBuf, Vec<PathBuf>)> {
+        let is_yaml = |path: &&PathBuf| matches!(path.extension().and_then(OsStr::to_str), Some("yaml" | "yml"));
+        let named = self.paths.first().filter(is_yaml);
+        if named.is_some() && self.config.is_some() {
+            return Err(
+                UsageError("the argument CONFIG cannot be used with --config: name one configuration file").into()
+            );
         }
-    }
-    let length = captured.body.len();
-    check("body", format!("{length} bytes; at most {} are allowed", route.max_body));
-    if u64::try_from(length).unwrap_or(u64::MAX) > route.max_body {
-        return rejection(Reason::BodyTooLarge, checks);
-    }
-    let tenant = route.matches.tenant(&path).map(str::to_owned);
-    let trial = Trial { route: &route, captured, now, tenant };
-    checks.extend(certificate.and_then(|file| trial.give_certificate(file)));
-    Ok(evaluated(config, &trial, checks))
-}
-
-fn evaluated(config: &Config, trial: &Trial<'_>, mut checks: Vec<Note>) -> Findings {
-    if let Some(answer) = trial.answer(ChallengeStage::Unauthenticated) {
-        checks.push(answer);
-        return Findings { checks, verdict: Ok(Outcome::ChallengeAnswered), hints: Vec::new() };
-    }
-    let mut explanation = Explanation::on();
-    let result = trial.verdict(&mut explanation);
-    checks.extend(explanation.into_vec());
-    match result {
-        Ok(grant) => {
-            let answer = trial.answer(ChallengeStage::Authenticated);
-            let mut verdict = if answer.is_some() { Outcome::ChallengeAnswered } else { Outcome::Forwarded };
-            if answer.is_none() {
-                for rule in trial.filtered(&grant) {
-                    let is_enforced = !trial.only_observes(rule);
-                    let end = if is_enforced { "filtered by" } else { "filtered, if it were no dry run, by" };
-                    checks.push(Note { check: "filter", found: format!("would be {end} rule {}", rule.name) });
-                    verdict = if is_enforced { Outcome::Filtered } else { verdict };
-                }
-            }
-            checks.extend(answer);
-            Findings { checks, verdict: Ok(verdict), hints: Vec::new() }
+        let given = named.or(self.config.as_ref());
+        let others = self.paths.iter().skip(usize::from(named.is_some()));
+        let requests: Vec<PathBuf> = self.request.iter().chain(others).cloned().collect();
+        if requests.is_empty() {
+            let message = "name a captured request: hookgate explain gateway.yaml request.http; a route with `capture` \
+                           stores them, and hookgate sign --format http writes one";
+            return Err(UsageError(message).into());
         }
-        Err(reason) => {
-            let mut hints = hints::find(config, trial, reason);
-            if trial.route.observes(trial.now) {
-                hints.push("the route is in dry run: the request is forwarded, and counted as rejected".to_owned());
-                return Findings { checks, verdict: Ok(Outcome::DryRunRejected), hints };
-            }
-            if fetches_keys(&trial.route.rules.policy) && reason == Reason::JwksUnavailable {
-                hints.push(
-                    "the issuer has a JWKS URL, and explain fetches nothing: pass the JWKS with --jwks".to_owned(),
-                );
-            }
-            if reason == Reason::SigningCertificateUnavailable {
-                let hint = "the request names its certificate by URL, and explain fetches nothing: download that file and \
-                            pass it with --certificate";
-                hints.push(hint.to_owned());
-            }
-            Findings { checks, verdict: Err(reason), hints }
-        }
+        Ok((config_path(given.map(|path| path.as_path())), requests))
     }
-}
 
-fn fetches_keys(policy: &Policy) -> bool {
-    policy.leaves().iter().any(|leaf| match leaf {
-        Policy::Jwt(policy) => policy.issuers.iter().any(|issuer| issuer.keys.are_fetched()),
-        Policy::Detached(policy) => policy.issuer.keys.are_fetched(),
-        Policy::MessageSignature(policy) => policy.issuer.keys.are_fetched(),
-        Policy::Signature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::AllOf(_)
-        | Policy::AnyOf(_)
-        | Policy::Public => false,
-    })
+    fn case(&self, path: PathBuf, body: Option<&[u8]>) -> anyhow::Result<Case> {
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
+        let captured = bytes.and_then(|bytes| message::read(&bytes, body));
+        let stated = captured.as_ref().ok().and_then(|captured| message::time(&path, captured));
+        let (now, source) = match (&self.now, stated) {
+            (Some(_), _) => (at(self.now.as_deref())?, "from --now"),
+            (None, Some(time)) => (time, "at which the request was captured"),
+            (None, None) => (SystemClock.now(), "now: the file states no time; --now sets another one"),
+        };
+        Ok(Case { path, captured, now, source })
+    }
 }
 
 fn text(findings: &Findings) -> String {
@@ -249,14 +209,4 @@ const fn done(outcome: Outcome) -> &'static str {
         | Outcome::UpstreamIncomplete
         | Outcome::Error => "forwarded",
     }
-}
-
-fn as_json(findings: &Findings) -> serde_json::Value {
-    let checks: Vec<_> = findings.checks.iter().map(|note| json!({"check": note.check, "found": note.found})).collect();
-    json!({
-        "verdict": findings.verdict.map_or("rejected", Outcome::label),
-        "reason": findings.verdict.err().map(Reason::word),
-        "checks": checks,
-        "hints": findings.hints,
-    })
 }

@@ -1,11 +1,12 @@
 //! `hookgate presets`: lists the built-in presets for providers, or prints one in full. Reads no files.
 
-mod page;
+pub(super) mod page;
 
 use std::io::Write;
 
 use anyhow::bail;
 
+use super::init::template;
 use crate::config::file::preset::PresetYaml;
 use crate::config::presets::{PRESETS, all, names, text};
 use crate::config::reader::nearest;
@@ -19,6 +20,9 @@ const MAX_SUGGESTED: usize = 5;
 pub struct PresetsArguments {
     /// Name of a preset, whose file is printed unchanged
     name: Option<String>,
+    /// Print a whole gateway.yaml for the preset instead, with replay protection where its requests have an id
+    #[arg(long, requires = "name")]
+    example: bool,
     /// Print the page docs/reference/presets.md
     #[arg(long, conflicts_with = "name")]
     markdown: bool,
@@ -28,9 +32,10 @@ pub(super) fn presets(arguments: &PresetsArguments) -> anyhow::Result<()> {
     let shown = match &arguments.name {
         _ if arguments.markdown => markdown(),
         None => table(),
-        Some(name) => match text(name) {
-            Some(text) => text.to_owned(),
-            None => bail!("no preset `{name}`; {}", suggestion(name)),
+        Some(name) => match (template::find(name), text(name)) {
+            (Some((name, preset)), _) if arguments.example => template::example(name, preset),
+            (Some(_), Some(text)) => text.to_owned(),
+            (None, _) | (_, None) => bail!(unknown(name)),
         },
     };
     // One write with an error instead of a panic: a reader such as `head` closes the pipe early.
@@ -46,6 +51,11 @@ fn table() -> String {
         false => format!(" (also {})", preset.aliases.join(", ")),
     };
     all().map(|(name, preset)| format!("{name:width$}  {}{}\n", preset.title, also(&preset))).collect()
+}
+
+/// The message for a name that no preset has.
+pub(super) fn unknown(given: &str) -> String {
+    format!("no preset `{given}`; {}", suggestion(given))
 }
 
 fn suggestion(given: &str) -> String {

@@ -1,4 +1,5 @@
-//! `hookgate run`: runs the gateway until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+//! `hookgate run`: runs the gateway until SIGTERM or SIGINT; SIGHUP reloads the configuration. A second signal always ends
+//! it.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -48,10 +49,10 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
     runtime.block_on(async {
         let mut reload = None;
-        loop {
+        let interrupted = loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break false,
+                _ = interrupt.recv() => break true,
                 _ = hang_up.recv() => match &reload {
                     Some(unfinished) if !JoinHandle::is_finished(unfinished) => {
                         tracing::warn!("the last reload still reads its files");
@@ -59,17 +60,36 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
                     _ => reload = Some(running.reload_in_background()?),
                 },
             }
-        }
+        };
         // A second signal stops the gateway without waiting for the drain.
         let hurry = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            exit_soon();
         };
-        running.drain(hurry).await;
+        if interrupted {
+            running.interrupt(hurry).await
+        } else {
+            running.drain(hurry).await
+        };
         Ok(())
     })
+}
+
+/// How long a second signal waits for the threads, which abort their requests.
+const ABORT: Duration = Duration::from_secs(3);
+
+/// Ends the process even if one of its threads does not end.
+fn exit_soon() {
+    let end = || {
+        std::thread::sleep(ABORT);
+        std::process::exit(1);
+    };
+    if std::thread::Builder::new().spawn(end).is_err() {
+        std::process::exit(1);
+    }
 }
 
 /// Disables core dumps, and keeps other processes of the same user from reading the memory (ptrace, /proc/PID/mem): it

@@ -20,6 +20,8 @@ use hyper_util::rt::TokioExecutor;
 
 use super::arguments::{ConfigArgument, at, find_route};
 use crate::auth::Policy;
+use crate::auth::locator::Locator;
+use crate::auth::signature::{Component, SignatureReplayId};
 use crate::config::{self, Config, Handles};
 use crate::route::{PathMatch, Route};
 pub(super) use draft::Draft;
@@ -34,7 +36,7 @@ pub struct SignArguments {
     /// Name of the route; required if there are several
     #[arg(long)]
     route: Option<String>,
-    /// File with the body of the request [default: the body {"event":"test"}]
+    /// File with the body of the request [default: {"event":"test"}, with a new id where the route reads one]
     #[arg(long)]
     body: Option<PathBuf>,
     /// Method of the request [default: the first of the route's methods, or POST]
@@ -84,11 +86,53 @@ enum SignedFormat {
     Http,
 }
 
+/// A request to generate, as `hookgate test` describes it; the fields are the options of `hookgate sign`.
+pub(super) struct SignRequest {
+    pub(super) route: Option<String>,
+    pub(super) body: Option<PathBuf>,
+    pub(super) method: Option<String>,
+    pub(super) headers: Vec<String>,
+    pub(super) key: PathBuf,
+    pub(super) kid: Option<String>,
+    pub(super) claims: Vec<String>,
+    pub(super) url: Option<String>,
+    pub(super) now: String,
+}
+
+/// The HTTP/1.1 message of a signed request.
+pub(super) fn signed(config: &Config, request: SignRequest) -> anyhow::Result<Vec<u8>> {
+    let SignRequest { route, body, method, headers, key, kid, claims, url, now } = request;
+    let arguments = SignArguments {
+        config: ConfigArgument::default(),
+        route,
+        body,
+        method,
+        headers,
+        key,
+        kid,
+        chain: None,
+        claims,
+        url,
+        now: Some(now),
+        format: SignedFormat::Http,
+        token: false,
+        send: false,
+        cacert: None,
+    };
+    let route = find_route(config, arguments.route.as_deref())?;
+    let mut draft = blank(config, &route, &arguments)?;
+    fill(&route, &mut draft, &keyring(&arguments)?)?;
+    Ok(draft.message())
+}
+
 pub(super) fn sign(arguments: &SignArguments) -> anyhow::Result<()> {
     let config = config::load(&arguments.config.path(), &Handles::default())?;
     let route = find_route(&config, arguments.route.as_deref())?;
     let keys = keyring(arguments)?;
     let mut draft = blank(&config, &route, arguments)?;
+    if arguments.body.is_none() {
+        add_ids(&route, &mut draft)?;
+    }
     let token = fill(&route, &mut draft, &keys)?;
     let ca = ca(arguments);
     if arguments.send {
@@ -163,6 +207,28 @@ fn address(config: &Config, arguments: &SignArguments) -> anyhow::Result<(String
     let (scheme, authority) = uri.scheme_str().zip(uri.authority()).context("--url: expected https://HOST:PORT")?;
     let path = uri.path_and_query().filter(|path| path.as_str() != "/").map(ToString::to_string);
     Ok((format!("{scheme}://{authority}"), path))
+}
+
+/// Adds a new id where the route reads that of the event, and the idempotency key: without one the request would be
+/// rejected, and with the last one answered as a duplicate.
+fn add_ids(route: &Route, draft: &mut Draft) -> anyhow::Result<()> {
+    let Some(rules) = &route.duplicates else { return Ok(()) };
+    let mut places: Vec<Locator> = rules.idempotency.iter().map(|rule| rule.key.clone()).collect();
+    for leaf in needed(&route.rules.policy).into_iter().filter(|_| rules.replay.is_some()) {
+        let Policy::Signature(policy) = leaf else { continue };
+        match &policy.replay_id {
+            Some(SignatureReplayId::Component(Component::Located(locator, _))) => places.push(locator.clone()),
+            // The id is made of the body, which must not be that of the last request.
+            Some(SignatureReplayId::Hash) => places.extend(Locator::parse("json", "/id")),
+            Some(SignatureReplayId::Component(_)) | None => {}
+        }
+    }
+    for locator in places {
+        if !draft.has(&locator) {
+            draft.place(&locator, jws::random_id())?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds the credentials of each authentication scheme of the route, and returns the token if there is one.

@@ -3,10 +3,12 @@
 //! Only this module knows both. A configuration whose meaning is not certain is rejected: no default here accepts more
 //! requests than the file allows.
 
+mod acme;
 mod auth;
 mod challenge;
 mod compiler;
 mod filter;
+mod forgotten;
 mod forward;
 mod issuer;
 mod jwt;
@@ -30,10 +32,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::compiled::{Config, Drain, Handles, ProcessSettings};
-use super::error::ConfigErrors;
+use super::compiled::{Config, Drain, Handles, OfflineCheck, ProcessSettings};
+use super::error::{ConfigErrors, Problem};
 use super::reader::Location;
 use super::sources::Sources;
+use super::tenants::TenantFolder;
 use crate::auth::Policy;
 use crate::auth::issuer::Issuer;
 use crate::route::Route;
@@ -49,28 +52,50 @@ use compiler::Compiler;
 /// # Errors
 /// Every problem of shape and meaning, with its position.
 pub fn compile(sources: &Sources, known: &Handles) -> Result<Config, ConfigErrors> {
-    let errors = |problems| ConfigErrors::new(sources.path.display().to_string(), problems);
-    let (file, problems) = sources.document.as_ref().map_err(|problems| errors(problems.clone()))?;
-    let mut compiler = Compiler {
-        sources,
-        file,
-        known,
-        problems: problems.clone(),
-        warnings: Vec::new(),
-        unread_folders: Vec::new(),
-        handles: Handles::default(),
-        certificates: Vec::new(),
-        client_crls: Vec::new(),
-    };
+    let mut compiler = compiler(sources, known)?;
     match compiler.gateway() {
         Some(config) if compiler.problems.is_empty() => Ok(config),
-        Some(_) | None => Err(errors(compiler.problems.into_vec())),
+        Some(_) | None => Err(sources.errors(compiler.problems.into_vec())),
     }
+}
+
+/// Checks a configuration whose files were not read. Each secret is replaced by another one, so that what does not depend
+/// on its value is checked.
+///
+/// # Errors
+/// Every problem that does not depend on a file.
+pub fn compile_offline(sources: &Sources) -> Result<OfflineCheck, ConfigErrors> {
+    let known = Handles::default();
+    let mut compiler = compiler(sources, &known)?;
+    let complete = compiler.gateway();
+    if !compiler.problems.is_empty() {
+        return Err(sources.errors(compiler.problems.into_vec()));
+    }
+    let (folders, warnings) = match complete {
+        Some(config) => (config.unread_folders, config.warnings),
+        None => (compiler.unread_folders, compiler.warnings),
+    };
+    let folder = |(place, folder): (Problem, Arc<TenantFolder>)| Problem {
+        message: format!("folder {}", folder.dir.escape_debug()),
+        ..place
+    };
+    compiler.unread.extend(folders.into_iter().map(folder));
+    let counts = (compiler.file.listeners.len(), compiler.file.routes.len());
+    Ok(OfflineCheck { counts, unread: compiler.unread, warnings, included: sources.included_files.clone() })
+}
+
+fn compiler<'a>(sources: &'a Sources, known: &'a Handles) -> Result<Compiler<'a>, ConfigErrors> {
+    let document = sources.document.as_ref();
+    let (file, problems) = document.map_err(|problems| sources.errors(problems.clone()))?;
+    Ok(Compiler::new(sources, known, file, problems.clone()))
 }
 
 impl Compiler<'_> {
     fn gateway(&mut self) -> Option<Config> {
         let file = self.file;
+        if file.include.value().is_some() && self.sources.included.is_empty() {
+            self.warn(file.include.at, "matches no file");
+        }
         let trusted_proxies = self.trusted_proxies();
         let store = self.store(&file.store);
         let addresses = self.addresses();
@@ -102,9 +127,12 @@ impl Compiler<'_> {
             drain: Drain { delay: file.drain.delay.get(), timeout: file.drain.timeout.get() },
             handles: std::mem::take(&mut self.handles),
             certificates: std::mem::take(&mut self.certificates),
-            client_crls: std::mem::take(&mut self.client_crls),
+            timed_warnings: std::mem::take(&mut self.timed_warnings),
             unread_folders: std::mem::take(&mut self.unread_folders),
             rejected_files: Vec::new(),
+            included: self.sources.included_files.clone(),
+            servers: std::mem::take(&mut self.servers),
+            secret_files: std::mem::take(&mut self.secret_files),
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -148,13 +176,16 @@ impl Compiler<'_> {
         for (index, file) in files.iter().enumerate() {
             let Some(route) = self.route(file, issuers, share) else {
                 // Without this route, a less specific route would match its requests.
-                if self.problems.is_empty() {
+                if self.problems.is_empty() && !self.sources.is_offline {
                     self.problems.add(file.at, "cannot be used as it is written");
                 }
                 continue;
             };
             if let Some(first) = names.insert(Arc::clone(&route.name), index) {
-                self.problems.add(file.name.at, format!("duplicate name: routes[{first}] uses it; choose another"));
+                self.problems.add(
+                    file.name.at,
+                    format!("duplicate name: {} uses it; choose another", self.sources.included_files.route(first)),
+                );
             }
             routes.push((file.auth.at, route));
         }
@@ -196,6 +227,8 @@ impl Compiler<'_> {
         let routes: Vec<_> = routes.into_iter().map(|(_, route)| route).collect();
         self.warn_of_bypasses(&routes, names);
         self.check_encoded_slashes(&routes, names);
+        self.warn_of_hosts(&routes, names);
+        self.warn_of_hidden(&routes, names);
         let overlaps = match RoutingTable::new(routes) {
             Ok(table) => return Some(table),
             Err(overlaps) => overlaps,

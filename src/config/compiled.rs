@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::Problem;
+use super::error::{ConfigErrors, IncludedFiles, Problem};
 use super::tenants::TenantFolder;
 use crate::auth::keys::RemoteKeys;
 use crate::auth::revocation::RevocationHandle;
@@ -16,6 +17,7 @@ use crate::route::Endpoint;
 use crate::route::duplicates::Widened;
 use crate::settings::{LogFormat, StoreSettings};
 use crate::snapshot::Snapshot;
+use crate::tls::acme::AcmeName;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -30,28 +32,78 @@ pub struct Config {
     pub handles: Handles,
     /// File and expiry of each certificate that the gateway presents.
     pub certificates: Vec<(String, UnixTime)>,
-    /// Field and file, and expiry, of each `client_crl`.
-    pub client_crls: Vec<(String, UnixTime)>,
+    /// Warnings that depend on the time.
+    pub timed_warnings: Vec<TimedWarning>,
     /// Folders with the secrets of tenants that are to be read before the configuration is used, each with the place of
     /// its problem.
     pub unread_folders: Vec<(Problem, Arc<TenantFolder>)>,
     /// The files of tenants that cannot be used. All others are active: `check` reports them as errors, and the gateway
     /// starts.
     pub rejected_files: Vec<Problem>,
-    /// Warnings that do not depend on the time, one line each; see [`Config::warnings_at`].
-    pub warnings: Vec<String>,
+    /// The included files, in which problems may be.
+    pub included: IncludedFiles,
+    /// The servers that it names, each with the place of its URL.
+    pub servers: Vec<(Problem, NamedServer)>,
+    /// The files with secrets and private keys, each with its place.
+    pub secret_files: Vec<(Problem, PathBuf)>,
+    /// Warnings that do not depend on the time; see [`Config::warnings_at`].
+    pub warnings: Vec<Problem>,
+}
+
+/// A server to which the gateway connects.
+#[derive(Clone, Debug)]
+pub enum NamedServer {
+    /// That of a key set or discovery document.
+    KeySet(Arc<RemoteKeys>),
+    /// An endpoint of an upstream.
+    Upstream(Arc<Endpoint>),
+}
+
+/// A configuration that was checked without the files that it names.
+#[derive(Debug)]
+pub struct OfflineCheck {
+    /// The number of listeners and of routes.
+    pub counts: (usize, usize),
+    /// The files and variables that were not read, each with its place.
+    pub unread: Vec<Problem>,
+    /// The warnings that need none of them.
+    pub warnings: Vec<Problem>,
+    /// The included files.
+    pub included: IncludedFiles,
+}
+
+/// A warning that applies from one time until another.
+#[derive(Clone, Debug)]
+pub struct TimedWarning {
+    /// The warning and its place.
+    pub problem: Problem,
+    /// The first time.
+    pub from: UnixTime,
+    /// The first time after it.
+    pub until: UnixTime,
 }
 
 impl Config {
-    /// All warnings at `now`, one line each: valid but unsafe settings, and expired certificate revocation lists.
-    pub fn warnings_at(&self, now: UnixTime) -> Vec<String> {
-        let ended = self.client_crls.iter().filter(|(_, expires)| *expires <= now);
-        let ended = ended.map(|(place, _)| {
-            let problem =
-                "a revocation list has expired; client certificates of its issuer are rejected until it is renewed";
-            format!("{place}: {problem}")
-        });
-        self.warnings.iter().cloned().chain(ended).collect()
+    /// A warning as the log has it: with its file if that is an included one.
+    pub fn shown(&self, warning: &Problem) -> String {
+        match self.included.placed("", warning) {
+            ("", warning) => warning.to_string(),
+            (file, warning) => format!("{file}: {warning}"),
+        }
+    }
+
+    /// Problems or warnings of the configuration at `path`, with the files in which they are.
+    pub fn errors(&self, path: &Path, problems: Vec<Problem>) -> ConfigErrors {
+        ConfigErrors::new(path.display().to_string(), problems).with_included(self.included.clone())
+    }
+
+    /// All warnings at `now`, in the order of the file: valid but unsafe settings, and what has expired or will soon.
+    pub fn warnings_at(&self, now: UnixTime) -> Vec<Problem> {
+        let timed = self.timed_warnings.iter().filter(|warning| warning.from <= now && now < warning.until);
+        let mut all: Vec<Problem> =
+            self.warnings.iter().chain(timed.map(|warning| &warning.problem)).cloned().collect();
+        all.sort_by_key(|warning| warning.position);
+        all
     }
 }
 
@@ -67,6 +119,8 @@ pub struct Handles {
     pub revocations: Vec<Arc<RevocationHandle>>,
     /// Folders with the secrets of tenants.
     pub tenants: Vec<Arc<TenantFolder>>,
+    /// Names whose certificates come from an ACME server.
+    pub acme: Vec<Arc<AcmeName>>,
     /// Endpoints of upstreams; each worker has a connection pool for them.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// For each route with `replay_protection`: how long its credentials stay valid, and any extension by a reload.

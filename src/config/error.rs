@@ -42,6 +42,18 @@ impl FieldPath {
         &self.0
     }
 
+    /// The same field of another route, if it is one of a route.
+    #[must_use]
+    pub fn with_route(&self, change: impl Fn(usize) -> usize) -> Self {
+        let mut segments = self.0.clone();
+        if let [Segment::Key(key), Segment::Index(index), ..] = segments.as_mut_slice()
+            && key == "routes"
+        {
+            *index = change(*index);
+        }
+        Self(segments)
+    }
+
     /// Whether `other` is this path or lies below it.
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
@@ -100,13 +112,64 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Every problem of one file, sorted by position. Displayed as one line each:
+/// Without its position: `routes[0].name: expected …`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.segments() {
+            [] => f.write_str(&self.message),
+            _field => write!(f, "{}: {}", self.field, self.message),
+        }
+    }
+}
+
+/// The included files, whose lines are numbered on from those of gateway.yaml.
+#[derive(Debug, Clone, Default)]
+pub struct IncludedFiles(pub Vec<IncludedFile>);
+
+/// An included file.
+#[derive(Debug, Clone)]
+pub struct IncludedFile {
+    /// The file, as it is named to the user.
+    pub name: String,
+    /// The number of lines before its first line.
+    pub lines_before: usize,
+    /// The number of routes before its first route.
+    pub routes_before: usize,
+}
+
+impl IncludedFiles {
+    /// The file of a problem, which is `main` unless it is included, and the problem with its position and field there.
+    pub fn placed<'f>(&'f self, main: &'f str, problem: &Problem) -> (&'f str, Problem) {
+        let Some(file) = self.0.iter().rfind(|file| file.lines_before < problem.position.line) else {
+            return (main, problem.clone());
+        };
+        let line = problem.position.line.saturating_sub(file.lines_before);
+        let placed = Problem {
+            position: Position { line, ..problem.position },
+            field: problem.field.with_route(|index| index.saturating_sub(file.routes_before)),
+            message: problem.message.clone(),
+        };
+        (&file.name, placed)
+    }
+
+    /// `routes[0]`, and its file if there are several.
+    pub fn route(&self, index: usize) -> String {
+        match self.0.iter().rfind(|file| file.routes_before <= index) {
+            Some(file) => format!("routes[{}] of {}", index.saturating_sub(file.routes_before), file.name),
+            None if self.0.is_empty() => format!("routes[{index}]"),
+            None => format!("routes[{index}] of the file that includes this one"),
+        }
+    }
+}
+
+/// Every problem of one file and the files that it includes, sorted by position. Displayed as one line each:
 /// `gateway.yaml:12:9: routes[0].name: expected …`.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.lines())]
 pub struct ConfigErrors {
     file: String,
     problems: Vec<Problem>,
+    included: IncludedFiles,
 }
 
 impl ConfigErrors {
@@ -114,7 +177,18 @@ impl ConfigErrors {
     pub fn new(file: impl Into<String>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.position, &a.field, &a.message).cmp(&(b.position, &b.field, &b.message)));
         problems.dedup();
-        Self { file: file.into(), problems }
+        Self { file: file.into(), problems, included: IncludedFiles::default() }
+    }
+
+    /// The same problems, of which some are in these files.
+    #[must_use]
+    pub fn with_included(self, included: IncludedFiles) -> Self {
+        Self { included, ..self }
+    }
+
+    /// Each problem with its file, and with its position and field in this file.
+    pub fn placed(&self) -> impl Iterator<Item = (&str, Problem)> {
+        self.problems.iter().map(|problem| self.included.placed(&self.file, problem))
     }
 
     /// The error for a file that could not be read at all.
@@ -130,23 +204,21 @@ impl ConfigErrors {
 
     /// For `--format json`: an array of objects with `file`, `line`, `column`, `field`, `message`.
     pub fn to_json(&self) -> serde_json::Value {
-        let one = |at: &Problem| {
+        let one = |(file, at): (&str, Problem)| {
             json!({
-                "file": self.file, "line": at.position.line, "column": at.position.column,
+                "file": file, "line": at.position.line, "column": at.position.column,
                 "field": at.field.to_string(), "message": at.message,
             })
         };
-        self.problems.iter().map(one).collect()
+        self.placed().map(one).collect()
     }
 
     fn lines(&self) -> String {
-        self.problems.iter().map(|at| self.line(at)).collect::<Vec<_>>().join("\n")
-    }
-
-    fn line(&self, at: &Problem) -> String {
-        let Problem { position: Position { line, column }, field, message } = at;
-        let field = if field.segments().is_empty() { String::new() } else { format!("{field}: ") };
-        format!("{}:{line}:{column}: {field}{message}", self.file)
+        let line = |(file, at): (&str, Problem)| {
+            let Position { line, column } = at.position;
+            format!("{file}:{line}:{column}: {at}")
+        };
+        self.placed().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -4,9 +4,11 @@
 //! Each key is a [`Field`] or a [`Section`], so that a mistake in one key does not stop the reading of the others;
 //! `compile` reports missing keys. `hookgate schema` prints these types as JSON Schema; the reference is made of it.
 
+mod acme;
 mod auth;
 mod certificate;
 mod filter;
+mod include;
 mod issuer;
 mod jwt;
 pub mod message_signature;
@@ -28,6 +30,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::misplaced;
 use super::reader::{self, Field, List, Report, Section};
 use super::renames;
 pub use super::values::SecretEncoding;
@@ -35,9 +38,11 @@ use super::yaml::Node;
 use crate::settings::LogFormat;
 use crate::snapshot::ErrorDetail;
 use crate::tls::{ClientAuth, MinVersion};
+pub use acme::{AcmeYaml, EabYaml};
 pub use auth::{AuthScheme, AuthWord, AuthYaml, ClientCertificateYaml};
 pub use certificate::CertificateYaml;
 pub use filter::{FilterModeYaml, FilterRuleYaml};
+pub use include::IncludePattern;
 use ipnet::IpNet;
 pub use issuer::{BearerYaml, IssuerYaml, JwksYaml, PublicKeyYaml, SecretYaml, SecretsYaml, TenantFolderYaml};
 pub use jwt::{BodyHashYaml, JwtYaml, MethodClaimYaml, TimeClaimYaml, TokenYaml, UrlClaimYaml, UrlHashYaml};
@@ -50,13 +55,14 @@ pub use scalar::{
     Delay, FileName, HostName, OneOrMany, OptionalDuration, OptionalSeconds, Parsed, Pin, PlaceKey, RatePerSeconds,
     Seconds, Size, Timeout,
 };
-pub(super) use scalar::{HEADER_NAME, POINTER};
+pub(super) use scalar::{HEADER_NAME, POINTER, Text};
 pub use upstream::{UpstreamTimeoutsYaml, UpstreamYaml};
 pub use web::{ClientCertificateFromYaml, CorsYaml, WebSocketYaml};
 
 /// The configuration of hookgate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["routes"] }, { "required": ["include"] }]))]
 pub struct GatewayYaml {
     /// Worker threads, each with its own runtime and upstream connection pool. 0 means one thread per core.
     #[schemars(example = 4, extend("x-restart" = true))]
@@ -68,8 +74,8 @@ pub struct GatewayYaml {
     /// reason.
     #[schemars(example = &"opaque")]
     pub error_detail: Field<ErrorDetail>,
-    /// Graceful shutdown on SIGTERM or SIGINT; a second signal ends the wait. The stop timeout of the supervisor must be
-    /// longer than `delay` and `timeout` together.
+    /// Graceful shutdown on SIGTERM, or on SIGINT (Ctrl-C) without `delay`; a second signal ends the wait. The stop timeout of
+    /// the supervisor must be longer than `delay` and `timeout` together.
     #[schemars(example = json!({ "delay": "5s", "timeout": "30s" }))]
     pub drain: Section<DrainYaml>,
     /// IP addresses and CIDR ranges of the proxies in front of hookgate: only from them are the PROXY protocol header,
@@ -105,7 +111,6 @@ pub struct GatewayYaml {
     pub issuers: Section<BTreeMap<String, Section<IssuerYaml>>>,
     /// Routes: which requests are accepted, by which credential, and to which upstream they are forwarded. Two routes
     /// that match the same request are an error; a request that matches no route is rejected with 404 `no_route`.
-    #[schemars(required, length(min = 1))]
     #[schemars(example = json!([{
         "name": "github",
         "match": { "path": "/github" },
@@ -113,12 +118,18 @@ pub struct GatewayYaml {
         "auth": { "preset": "github", "secret": { "env": "GITHUB_SECRET" } }
     }]))]
     pub routes: Section<List<Section<RouteYaml>>>,
+    /// Files with further routes: one folder, relative to this file, and a pattern of names with one `*`. Each file has
+    /// `routes` only, and names files relative to this one. They are read in the order of their names, and hidden files are
+    /// not read. A file that is added, changed or removed is noticed like a change of this file. See
+    /// [One file for several environments](../../how-to/environments.md).
+    #[schemars(example = &"routes.d/*.yaml")]
+    pub include: Field<Parsed<IncludePattern>>,
 }
 
 impl GatewayYaml {
     /// The parts of the file that can be read, and every problem with the others.
     pub fn read(mut document: Node) -> (Self, Report) {
-        let mut report = Report::default();
+        let mut report = Report { homes: Some(|path| misplaced::homes(schema(), path)), ..Report::default() };
         renames::check(&mut document, &mut report.problems);
         reader::read(&document, report)
     }
@@ -160,7 +171,7 @@ pub struct LogYaml {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainYaml {
-    /// Time after the signal in which the process is not ready but still accepts connections, so that load balancers
+    /// Time after SIGTERM in which the process is not ready but still accepts connections, so that load balancers
     /// notice; every response closes its connection.
     #[schemars(example = &"10s")]
     pub delay: Delay<5_000>,
@@ -266,11 +277,18 @@ pub struct ListenerTimeoutsYaml {
 /// `tls` of a listener
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["certificates"] }, { "required": ["acme"] }]))]
 pub struct TlsYaml {
     /// Server certificates. SNI selects one by its DNS names, in which `*.` stands for one label; the first is the
-    /// default.
-    #[schemars(required, length(min = 1), example = json!([{ "cert": "server.crt", "key": "server.key" }]))]
+    /// default. At least one of `certificates` and `acme` is required.
+    #[schemars(length(min = 1), example = json!([{ "cert": "server.crt", "key": "server.key" }]))]
     pub certificates: Section<List<Section<CertificateYaml>>>,
+    /// Certificates that hookgate obtains and renews itself, from an ACME server (RFC 8555) such as Let's Encrypt, with the
+    /// challenge TLS-ALPN-01 (RFC 8737). See [ACME](../../concepts/tls.md#acme).
+    #[schemars(example = json!({
+        "names": ["hooks.example.com"], "terms_of_service_agreed": true, "storage": "/var/lib/hookgate/acme"
+    }))]
+    pub acme: Section<AcmeYaml>,
     /// The lowest TLS version, in quotes.
     #[schemars(example = &"1.3")]
     pub min_version: Field<MinVersion>,

@@ -98,7 +98,7 @@ fn expand(items: &mut Vec<Node>, placeholder: &str, values: &[String]) {
     if let Some(at) = items.iter().position(is_placeholder)
         && let Some(position) = items.get(at).map(|item| item.position)
     {
-        let copies = values.iter().map(|value| Node { position, value: NodeValue::String(value.clone()) });
+        let copies = values.iter().map(|value| Node::new(position, NodeValue::String(value.clone())));
         items.splice(at..=at, copies);
     }
 }

@@ -8,12 +8,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::compiled::Handles;
-use super::error::{ConfigErrors, Problem};
-use super::file::GatewayYaml;
+use super::environment::{Lookup, NOT_SET, Substituted, substitute};
+use super::error::{ConfigErrors, IncludedFiles, Problem};
+use super::file::{GatewayYaml, IncludePattern, Text};
 pub use super::files::SourceContent;
 use super::files::read_file;
 use super::reader::{Named, Problems};
-use super::{revocation, yaml};
+use super::yaml::Node;
+use super::{include, misplaced, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
 /// Size limit of a file that a configuration references, except a revocation list.
@@ -27,6 +29,14 @@ pub struct Sources {
     text: String,
     /// The configuration as it was read, with its problems; or the problems of a text that is not YAML.
     pub(super) document: Result<(GatewayYaml, Problems), Vec<Problem>>,
+    /// The files with further routes, by their paths as `include` names them.
+    pub(super) included: include::Contents,
+    /// Where their lines and routes are.
+    pub(super) included_files: IncludedFiles,
+    /// The folder that `include` names, which may have no file yet.
+    include_folder: Option<String>,
+    /// The environment variables in scalars.
+    substituted: Substituted,
     /// The files that the YAML references, by the paths written there.
     pub files: BTreeMap<String, SourceContent>,
     /// The environment variables that it references.
@@ -34,6 +44,8 @@ pub struct Sources {
     /// The revocation lists that it references and that no handle holds yet. They change on their own and are not part
     /// of the configuration's hash.
     pub revocations: BTreeMap<String, SourceContent>,
+    /// Whether the files and variables are not read: only the YAML is checked.
+    pub is_offline: bool,
 }
 
 impl Sources {
@@ -43,22 +55,53 @@ impl Sources {
     /// Only if the YAML itself cannot be read: [`super::compile()`] reports a missing file or variable, with the
     /// position of the field that names it.
     pub fn read(path: &Path, known: &Handles) -> Result<Self, ConfigErrors> {
-        let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
-        let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
-        let (document, named) = read_text(&text);
+        let text = read_yaml(path)?;
+        let read = read_text(path, &text, include::read);
         let held = |name: &String| known.revocations.iter().any(|handle| handle.file == *name);
-        let lists = named.revocations.into_iter().filter(|name| !held(name));
-        let files = contents(named.files, |name| read_file(&path.with_file_name(name), MAX_FILE));
-        let variables = contents(named.variables, read_variable);
+        let lists = read.named.revocations.iter().filter(|name| !held(name)).cloned();
+        let files = contents(read.named.files.clone(), |name| read_file(&path.with_file_name(name), MAX_FILE));
+        let variables = contents(read.named.variables.clone(), read_variable);
         let revocations = contents(lists, |name| read_revocation(path, name));
-        Ok(Self { path: path.to_owned(), text, document, files, variables, revocations })
+        Ok(Self { files, variables, revocations, ..Self::new(path.to_owned(), text, read) })
+    }
+
+    /// Reads the YAML alone.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_offline(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = read_yaml(path)?;
+        let read = read_text(path, &text, include::read);
+        Ok(Self { is_offline: true, ..Self::new(path.to_owned(), text, read) })
+    }
+
+    fn new(path: PathBuf, text: String, read: ReadText) -> Self {
+        let ReadText { document, included, included_files, include_folder, substituted, named: _ } = read;
+        Self {
+            path,
+            text,
+            document,
+            included,
+            included_files,
+            include_folder,
+            substituted,
+            files: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            revocations: BTreeMap::new(),
+            is_offline: false,
+        }
+    }
+
+    /// Problems of the configuration.
+    pub(super) fn errors(&self, problems: Vec<Problem>) -> ConfigErrors {
+        let problems = problems.into_iter().filter_map(|problem| self.substituted.explained(problem)).collect();
+        ConfigErrors::new(self.path.display().to_string(), problems).with_included(self.included_files.clone())
     }
 
     /// A configuration whose text is `text`, and which references these files and no others.
     pub fn in_memory(path: PathBuf, text: String, files: BTreeMap<String, SourceContent>) -> Self {
-        let (document, _) = read_text(&text);
-        Self { path, text, document, files, variables: BTreeMap::new(), revocations: BTreeMap::new() }
+        let read = read_text(&path, &text, |_, _| Ok(include::Contents::new()));
+        Self { files, ..Self::new(path, text, read) }
     }
 
     /// The path of a file that the YAML references: a relative path starts at the directory of the YAML.
@@ -68,7 +111,8 @@ impl Sources {
 
     /// A hash over all inputs except the revocation lists: equal hashes mean that the configuration has not changed.
     pub fn hash(&self) -> ConfigHash {
-        hash(self.text.as_bytes(), self.files.iter().chain(&self.variables))
+        let inputs = self.files.iter().chain(&self.variables).chain(&self.included).chain(&self.substituted.variables);
+        hash(self.text.as_bytes(), inputs)
     }
 
     /// SHA-256 of the YAML alone, as `sha256sum` prints it.
@@ -88,20 +132,78 @@ impl Sources {
         let lists = self.revocations.keys().chain(known.revocations.iter().map(|handle| &handle.file));
         let tenants = known.tenants.iter().map(|folder| self.resolve(&folder.dir));
         let files = self.files.keys().chain(lists).filter_map(|name| self.resolve(name).parent().map(Path::to_owned));
-        let mut folders: Vec<PathBuf> = files.chain([base.to_owned()]).chain(tenants).map(or_here).collect();
+        let included = self.include_folder.iter().map(|folder| self.resolve(folder));
+        let all = files.chain([base.to_owned()]).chain(tenants).chain(included);
+        let mut folders: Vec<PathBuf> = all.map(or_here).collect();
         folders.sort();
         folders.dedup();
         folders
     }
 }
 
-fn read_text(text: &str) -> (Result<(GatewayYaml, Problems), Vec<Problem>>, Named) {
-    match yaml::read(text) {
-        Ok(document) => {
-            let (file, report) = GatewayYaml::read(document);
-            (Ok((file, report.problems)), report.named)
+fn read_yaml(path: &Path) -> Result<String, ConfigErrors> {
+    let unreadable = |error: String| ConfigErrors::unreadable(path.display().to_string(), error);
+    let bytes = read_file(path, MAX_FILE).map_err(unreadable)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| unreadable("not UTF-8 text".to_owned()))
+}
+
+/// The YAML as it was read, with what it names.
+struct ReadText {
+    document: Result<(GatewayYaml, Problems), Vec<Problem>>,
+    named: Named,
+    included: include::Contents,
+    included_files: IncludedFiles,
+    include_folder: Option<String>,
+    substituted: Substituted,
+}
+
+/// Reads the text, with the files that `list` finds for `include`.
+fn read_text(
+    path: &Path,
+    text: &str,
+    list: impl Fn(&Path, &IncludePattern) -> Result<include::Contents, String>,
+) -> ReadText {
+    let mut read = ReadText {
+        document: Err(Vec::new()),
+        named: Named::default(),
+        included: include::Contents::new(),
+        included_files: IncludedFiles::default(),
+        include_folder: None,
+        substituted: Substituted::default(),
+    };
+    let mut document = match read_mapping(text) {
+        Ok(document) => document,
+        Err(problems) => return ReadText { document: Err(problems), ..read },
+    };
+    substitute(&mut document, &[], &read_variable, &mut read.substituted);
+    let mut problems = Vec::new();
+    if let Some((pattern, place)) = include::pattern(&document)
+        && let Ok(pattern) = IncludePattern::parse(pattern)
+    {
+        match list(path, &pattern) {
+            Ok(contents) => read.included = contents,
+            Err(message) => problems.push(Problem { message, ..place }),
         }
-        Err(problems) => (Err(problems), Named::default()),
+        read.include_folder = Some(pattern.folder);
+    }
+    let to_replace = (&read_variable as &Lookup<'_>, &mut read.substituted);
+    let lines = text.lines().count() + 1;
+    let (files, found) = include::merge(&mut document, lines, path, &read.included, to_replace);
+    read.included_files = files;
+    let (file, mut report) = GatewayYaml::read(document);
+    let all = problems.into_iter().chain(found).chain(read.substituted.problems.iter().cloned());
+    all.for_each(|problem| report.problems.add_problem(problem));
+    ReadText { document: Ok((file, report.problems)), named: report.named, ..read }
+}
+
+/// The document, which must be a mapping of this program.
+fn read_mapping(text: &str) -> Result<Node, Vec<Problem>> {
+    let document =
+        yaml::read(text).map_err(|problems| misplaced::other_syntax(text).map_or(problems, |one| vec![one]))?;
+    match misplaced::other_program(&document) {
+        Some(problem) => Err(vec![problem]),
+        None if document.is_mapping() => Ok(document),
+        None => Err(vec![misplaced::no_mapping(text)]),
     }
 }
 
@@ -137,7 +239,7 @@ pub fn read_revocation(path: &Path, name: &str) -> SourceContent {
 fn read_variable(name: &str) -> SourceContent {
     match std::env::var(name) {
         Ok(value) => Ok(Zeroizing::new(value.into_bytes())),
-        Err(std::env::VarError::NotPresent) => Err("not set".to_owned()),
+        Err(std::env::VarError::NotPresent) => Err(NOT_SET.to_owned()),
         Err(std::env::VarError::NotUnicode(_)) => Err("not UTF-8 text".to_owned()),
     }
 }

@@ -178,6 +178,15 @@ pub fn cleaned_secret(raw: &[u8]) -> Option<&[u8]> {
     (text.len() < line.len() && !text.is_empty()).then_some(text)
 }
 
+/// Whether the text is a line of an environment file, as `WEBHOOK_SECRET=…`: a name in capitals with a `_`. Secrets in
+/// base64 end in `=` or `==`.
+pub fn is_assignment(raw: &[u8]) -> bool {
+    let raw = raw.strip_prefix(b"export ").unwrap_or(raw);
+    let (name, value) = raw.split_at(raw.iter().position(|byte| *byte == b'=').unwrap_or_default());
+    let is_name = name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_');
+    is_name && name.contains(&b'_') && !value.trim_ascii_end().iter().all(|byte| *byte == b'=')
+}
+
 /// A method in capitals that a route may match: not CONNECT and TRACE.
 pub fn parse_method(name: &str) -> Option<Method> {
     let method = Method::from_bytes(name.as_bytes()).ok()?;

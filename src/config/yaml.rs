@@ -37,6 +37,20 @@ pub struct Node {
     pub position: Position,
     /// The value.
     pub value: NodeValue,
+    /// Whether the value comes from the environment: its type is then that of the field.
+    pub is_substituted: bool,
+}
+
+impl Node {
+    /// A value of the file.
+    pub const fn new(position: Position, value: NodeValue) -> Self {
+        Self { position, value, is_substituted: false }
+    }
+
+    /// Whether it has keys.
+    pub const fn is_mapping(&self) -> bool {
+        matches!(self.value, NodeValue::Mapping(_))
+    }
 }
 
 /// A value of a document.
@@ -58,7 +72,7 @@ pub enum NodeValue {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { position: Position::START, value: NodeValue::Mapping(Vec::new()) }
+        Self::new(Position::START, NodeValue::Mapping(Vec::new()))
     }
 }
 
@@ -319,7 +333,7 @@ fn zip(positions: Positions, value: Json) -> Option<Node> {
             NodeValue::Mapping(entries.collect::<Option<_>>()?)
         }
     };
-    children.is_empty().then_some(Node { position, value })
+    children.is_empty().then_some(Node::new(position, value))
 }
 
 /// Rarely reached: only for a text that libyaml rejects and the first pass accepts.
@@ -330,7 +344,12 @@ fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Problem {
 
 /// The message for a syntax error: the fix for a common mistake, otherwise the parser's own message.
 fn syntax(text: &str, line: usize, parser_says: &str) -> String {
-    const HELP: [(&str, &str); 9] = [
+    const HELP: [(&str, &str); 11] = [
+        ("unknown anchor", "a value that starts with `*` needs quotes"),
+        (
+            "block collection",
+            "indent this line like its neighbours: with spaces, and each item of a list with its `- `",
+        ),
         ("cannot start any token", "a value that starts with this character needs quotes"),
         ("unexpected character", "a value that starts with this character needs quotes"),
         ("mapping values are not allowed", "unexpected `:`; indent the line like its neighbours, or quote the value"),
@@ -345,6 +364,10 @@ fn syntax(text: &str, line: usize, parser_says: &str) -> String {
     let indentation = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().split(|c: char| !c.is_whitespace());
     if indentation.into_iter().next().is_some_and(|blank| blank.contains('\t')) {
         return "invalid YAML: the line is indented with a tab; use spaces".to_owned();
+    }
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    if line.contains(": [::") || line.contains(": [fe80") {
+        return "invalid YAML: `[` begins a list; put the address in quotes: \"[::]:8443\"".to_owned();
     }
     let help = HELP.iter().find(|(fragment, _)| parser_says.contains(fragment)).map(|(_, help)| *help);
     format!("invalid YAML: {}", help.unwrap_or(parser_says))

@@ -180,6 +180,12 @@ metrics! {
         "Verified events that a rule of the route's filter matches, by rule and result.",
         "verified events that a rule of [`filter`](../concepts/filter.md) matches";
 
+    route_dry_run_until_timestamp(route: &str) -> Gauge,
+        "hookgate_route_dry_run_until_timestamp_seconds",
+        "Unix time at which the dry run of a route ends; absent without one.",
+        "when the [dry run](../how-to/dry-run.md) of a route with `mode: dry_run` ends; until then it rejects no request. A time \
+         in the past is that of a dry run that has ended";
+
     secret_last_used_timestamp(route: &str, index: &str) -> Gauge,
         "hookgate_secret_last_used_timestamp_seconds",
         "Unix time at which one of a route's secrets last verified a request; index counts from 0 in the order of the \
@@ -258,8 +264,15 @@ metrics! {
 
     certificate_expiry_timestamp(name: &str) -> Gauge,
         "hookgate_certificate_expiry_timestamp_seconds",
-        "Unix time at which a certificate of the gateway expires; name is its file.",
-        "when a certificate of the gateway expires: of a listener, or `client_certificate` of an upstream. `name` is its file";
+        "Unix time at which a certificate of the gateway expires; name is its file, or its DNS name with ACME.",
+        "when a certificate of the gateway expires: of a listener, or `client_certificate` of an upstream. `name` is its \
+         file, or a name of `tls.acme`, with 0 while it has no certificate";
+
+    acme_orders(result: OperationResult) -> IntCounter,
+        "hookgate_acme_orders_total",
+        "Attempts to obtain or renew a certificate from an ACME server, by result.",
+        "attempts to obtain or renew a certificate of [`tls.acme`](../concepts/tls.md#acme); after an error the old \
+         certificate stays in use, and the log and `/status` have the reason";
 
     build_info(version: &str) -> IntGauge,
         "hookgate_build_info",

@@ -235,6 +235,8 @@ rows! {
     ProtocolVersion = "protocol_version";
     /// No application protocol (ALPN, RFC 7301) that both sides support.
     NoCommonAlpn = "no_common_alpn";
+    /// The client wants a name of [`tls.acme`](../concepts/tls.md#acme) that has no certificate yet.
+    NoCertificate = "no_certificate";
     /// Plain HTTP on a TLS port.
     PlainHttp = "plain_http";
     /// The handshake was not complete in time.

@@ -56,7 +56,7 @@ pub(super) async fn authenticate(
 /// limit does not count against its client.
 fn is_rejected(authenticated: &Result<Authenticated, Failure>) -> bool {
     match authenticated {
-        Err(Failure::Plain(Reason::BodyTooLarge)) => false,
+        Err(failure) if failure.reason() == Reason::BodyTooLarge => false,
         Err(failure) => is_rejection(failure.reason()) && failure.limited().is_none(),
         Ok(Authenticated::Permitted(Permit::Observed(rejection))) => is_rejection(rejection.reason),
         Ok(Authenticated::Permitted(Permit::Granted(_)) | Authenticated::Challenge(..)) => false,
@@ -74,7 +74,7 @@ async fn evaluate(
 ) -> Result<Authenticated, Failure> {
     let (route, now) = (context.route, context.now);
     if !context.client_certificate_still_trusted() {
-        return Err(Failure::Rejected(Rejection::from(Reason::CertificateNotAllowed)));
+        return Err(no_longer_trusted());
     }
     let mut decision = Err(VerifyError::NeedsBody);
     if body.is_end_stream() || !route.reads_body_first() || context.over_failed_auth_rate.is_some() {
@@ -97,18 +97,24 @@ async fn evaluate(
             Ok(Authenticated::Challenge(stage, challenge))
         }
         Ok(permitted) => Ok(permitted),
-        Err(VerifyError::Rejected(rejection)) if route.observes(now) => {
-            Ok(Authenticated::Permitted(Permit::Observed(rejection)))
-        }
         Err(VerifyError::Rejected(rejection)) => {
             if context.over_failed_auth_rate.is_none() {
                 capture::store(context, &buffered, &rejection);
             }
-            Err(Failure::Rejected(rejection))
+            if route.observes(now) {
+                Ok(Authenticated::Permitted(Permit::Observed(rejection)))
+            } else {
+                Err(Failure::Rejected(rejection))
+            }
         }
         // The whole body was passed in: a verifier that still asks for it is wrong.
         Err(VerifyError::NeedsBody) => Err(Reason::BadRequest.into()),
     }
+}
+
+fn no_longer_trusted() -> Failure {
+    let detail = Some(Cow::Borrowed("the listener no longer trusts the client certificate"));
+    Failure::Rejected(Rejection { detail, ..Rejection::from(Reason::CertificateNotAllowed) })
 }
 
 /// Buffers the body, which must be small if the address exceeds `failed_auth_rate`.
@@ -210,7 +216,7 @@ async fn confirm(services: &Services, confirmation: &Confirmation) -> Result<(),
 pub(super) async fn verify_again(services: &Services, context: &RequestContext<'_>) -> Result<(), Failure> {
     let route = context.route;
     if !context.client_certificate_still_trusted() {
-        return Err(Failure::Rejected(Rejection::from(Reason::CertificateNotAllowed)));
+        return Err(no_longer_trusted());
     }
     let grant = match auth::verify(&route.rules, &context.view().with_body(&[]), context.now) {
         Ok(grant) => grant,
@@ -228,7 +234,11 @@ pub(super) async fn verify_again(services: &Services, context: &RequestContext<'
 /// # Errors
 /// `Revoked`, or `StoreUnavailable` where the store does not respond.
 async fn check_revocation(store: Option<&StoreClient>, grant: &Grant) -> Result<(), Rejection> {
-    let reject = |reason| Rejection { proven: true, issuer: grant.issuer().cloned(), ..Rejection::from(reason) };
+    let reject = |reason| {
+        let detail = (reason == Reason::StoreUnavailable).then_some("the shared revocations could not be read");
+        let detail = detail.map(Cow::Borrowed);
+        Rejection { proven: true, issuer: grant.issuer().cloned(), detail, ..Rejection::from(reason) }
+    };
     let store = store.ok_or_else(|| reject(Reason::StoreUnavailable))?;
     for credential in grant.revocables() {
         match store.revokes(credential).await {

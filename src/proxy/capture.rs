@@ -1,6 +1,7 @@
-//! Stores rejected requests for `hookgate explain` (`capture` of a route): unchanged, including their secrets, readable
-//! only by the operator (mode 0600), and at most `capture.max_requests` of each route: the first of each reason and the
-//! newest, so that a flood does not delete the one that the operator looks for.
+//! Stores rejected requests for `hookgate explain` (`capture` of a route), and those that only a dry run forwards, whose file
+//! names say so: unchanged, including their secrets, readable only by the operator (mode 0600), and at most
+//! `capture.max_requests` of each route: the first of each reason and the newest, so that a flood does not delete the one
+//! that the operator looks for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -29,7 +30,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes the request to a file if the route has `capture`, on another thread than the request.
 pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejection) {
-    let RequestContext { route, head, request_id, .. } = context;
+    let RequestContext { route, head, request_id, now, .. } = context;
     let Some(capture) = route.capture.clone() else { return };
     let folder = capture.dir.join(&*route.name);
     let Some(turn) = Turn::begin(&folder, rejection.reason) else { return };
@@ -37,7 +38,8 @@ pub(super) fn store(context: &RequestContext<'_>, body: &[u8], rejection: &Rejec
     let reason = rejection.reason.word();
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     // Milliseconds with 13 digits, so that file names sort by time.
-    let name = format!("{:013}-{reason}-{request_id}.http", since.as_millis());
+    let mark = if route.observes(*now) { "dry_run-" } else { "" };
+    let name = format!("{:013}-{reason}-{mark}{request_id}.http", since.as_millis());
     tokio::task::spawn_blocking(move || {
         if let Err(error) = write(&folder, capture.max_requests, &name, &message) {
             tracing::warn!(folder = %folder.display(), %error, "cannot write a captured request");

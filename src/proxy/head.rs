@@ -8,9 +8,10 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Version};
 
+use crate::auth::quoted::quoted;
 use crate::failure::Failure;
 use crate::reason::Reason;
-use crate::route::table::RoutingTable;
+use crate::route::table::{RoutingTable, Unrouted};
 use crate::route::{AmbiguousPath, Route, validate_path, validate_slashes};
 use crate::snapshot::ListenerLimits;
 
@@ -35,20 +36,27 @@ impl RequestTarget {
     /// the listener's limits.
     pub fn evaluate(head: &Parts, limits: &ListenerLimits) -> Result<Self, Failure> {
         check_size(head, limits)?;
-        if head.headers.values().any(has_blanks_around) || has_another_scheme(head) {
-            return Err(Reason::BadRequest.into());
+        let bad = |cause: &'static str| Err(Failure::detailed(Reason::BadRequest, cause));
+        if head.headers.values().any(has_blanks_around) {
+            return bad("a header value with spaces around it");
+        }
+        if has_another_scheme(head) {
+            return bad("a scheme other than http and https");
         }
         if has_ambiguous_length(head) {
-            return Err(Reason::AmbiguousFraming.into());
+            return Err(Failure::detailed(Reason::AmbiguousFraming, "Content-Length twice, or not a plain number"));
         }
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            return Err(Reason::BadRequest.into());
+            return bad("the method CONNECT or TRACE");
         }
         let authority = one_authority(head)?;
         let path = head.uri.path();
         let (path, encoded_slashes) = match validate_path(path) {
             Ok(path) => (path.into_owned(), false),
-            Err(AmbiguousPath) => (validate_slashes(path).map_err(|_| Reason::AmbiguousPath)?, true),
+            Err(AmbiguousPath(cause)) => {
+                let slashed = validate_slashes(path);
+                (slashed.map_err(|_| Failure::detailed(Reason::AmbiguousPath, cause))?, true)
+            }
         };
         Ok(Self { authority, path, encoded_slashes })
     }
@@ -70,9 +78,13 @@ impl RequestTarget {
     pub fn route<'r>(&self, routes: &'r RoutingTable, method: &Method) -> Result<&'r Arc<Route>, Failure> {
         let found = routes.find(self.host(), &self.path, method);
         if self.encoded_slashes && !matches!(found, Ok(route) if route.matches.encoded_slashes) {
-            return Err(Reason::AmbiguousPath.into());
+            let cause = "an encoded slash (%2F) without `match.allow_encoded_slashes`";
+            return Err(Failure::detailed(Reason::AmbiguousPath, cause));
         }
-        found.map_err(Failure::Unrouted)
+        found.map_err(|unrouted| match unrouted {
+            Unrouted::NoRoute => Failure::detailed(Reason::NoRoute, format!("host {}", quoted(self.host()))),
+            Unrouted::MethodNotAllowed(_) | Unrouted::Ambiguous => Failure::Unrouted(unrouted),
+        })
     }
 
     /// Host and port as received.
@@ -85,12 +97,13 @@ fn check_size(head: &Parts, limits: &ListenerLimits) -> Result<(), Failure> {
     if target_size(head) > MAX_URI {
         return Err(Reason::UriTooLong.into());
     }
-    let too_large = size(head) > usize::try_from(limits.max_headers_size).unwrap_or(usize::MAX);
-    if too_large || head.headers.len() > limits.max_headers_count {
-        Err(Reason::HeadersTooLarge.into())
-    } else {
-        Ok(())
+    if size(head) > usize::try_from(limits.max_headers_size).unwrap_or(usize::MAX) {
+        return Err(Failure::detailed(Reason::HeadersTooLarge, "max_headers_size"));
     }
+    if head.headers.len() > limits.max_headers_count {
+        return Err(Failure::detailed(Reason::HeadersTooLarge, "max_headers_count"));
+    }
+    Ok(())
 }
 
 fn target_size(head: &Parts) -> usize {
@@ -154,7 +167,7 @@ pub fn one_authority(head: &Parts) -> Result<Authority, Failure> {
     let mut fields = head.headers.get_all(HOST).iter();
     let (field, second) = (fields.next(), fields.next());
     if second.is_some() {
-        return Err(Reason::BadRequest.into());
+        return Err(Failure::detailed(Reason::BadRequest, "two Host headers"));
     }
     let host = field.map(|field| Authority::try_from(field.as_bytes()).ok());
     let authority = match (head.uri.authority(), host) {
@@ -165,7 +178,8 @@ pub fn one_authority(head: &Parts) -> Result<Authority, Failure> {
         (None, Some(Some(host))) => plain(host),
         (_, Some(_)) => None,
     };
-    authority.ok_or_else(|| Reason::BadRequest.into())
+    let cause = "a Host header that is no host, or contradicts the target";
+    authority.ok_or_else(|| Failure::detailed(Reason::BadRequest, cause))
 }
 
 /// User information is not allowed in a request's host (RFC 9110 §4.2.4).
@@ -197,7 +211,7 @@ mod tests {
     #[test]
     fn no_host_two_hosts_and_contradicting_hosts_are_rejected() {
         for request in [get("/a"), get("https://a.example/a"), get("/a").version(Version::HTTP_2)] {
-            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::MissingHost))));
+            assert!(matches!(evaluate(request), Err(failure) if matches!(failure.reason(), Reason::MissingHost)));
         }
         let requests = [
             get("/a").header(HOST, "a.example").header(HOST, "a.example"),
@@ -207,7 +221,7 @@ mod tests {
             get("/a").header(HOST, "a.example/x"),
         ];
         for request in requests {
-            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
+            assert!(matches!(evaluate(request), Err(failure) if matches!(failure.reason(), Reason::BadRequest)));
         }
     }
 
@@ -215,7 +229,7 @@ mod tests {
     fn connect_and_trace_are_rejected() {
         let host = || get("/a").header(HOST, "a.example");
         for request in [host().method("TRACE"), host().method("CONNECT")] {
-            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))));
+            assert!(matches!(evaluate(request), Err(failure) if matches!(failure.reason(), Reason::BadRequest)));
         }
         assert!(evaluate(host()).is_ok());
     }
@@ -234,11 +248,14 @@ mod tests {
     fn values_that_only_http_2_can_carry_are_rejected() {
         for value in [" a", "a ", "\ta", "a\t"] {
             let request = get("https://a.example/a").version(Version::HTTP_2).header("x", value);
-            assert!(matches!(evaluate(request), Err(Failure::Plain(Reason::BadRequest))), "{value:?}");
+            assert!(
+                matches!(evaluate(request), Err(failure) if matches!(failure.reason(), Reason::BadRequest)),
+                "{value:?}"
+            );
         }
         assert!(matches!(
             evaluate(get("ftp://a.example/a").version(Version::HTTP_2)),
-            Err(Failure::Plain(Reason::BadRequest))
+            Err(failure) if failure.reason() == Reason::BadRequest
         ));
         assert!(evaluate(get("/a").version(Version::HTTP_2).header(HOST, "a.example")).is_ok());
         assert!(evaluate(get("http://a.example/a").version(Version::HTTP_2).header("x", "a b")).is_ok());
@@ -248,7 +265,7 @@ mod tests {
     fn another_scheme_is_rejected_in_both_versions() {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let run = |uri| evaluate(get(uri).version(version).header(HOST, "a.example"));
-            assert!(matches!(run("ftp://a.example/a"), Err(Failure::Plain(Reason::BadRequest))));
+            assert!(matches!(run("ftp://a.example/a"), Err(failure) if matches!(failure.reason(), Reason::BadRequest)));
             assert!(run("http://a.example/a").is_ok() && run("HTTPS://a.example/a").is_ok());
         }
     }
@@ -263,18 +280,23 @@ mod tests {
             assert!(run(good).is_ok(), "{good:?}");
         }
         for bad in [&["2", "2"][..], &["000"], &["002"], &["2, 2"], &["+2"], &["2 "], &[""]] {
-            assert!(matches!(run(bad), Err(Failure::Plain(Reason::AmbiguousFraming | Reason::BadRequest))), "{bad:?}");
+            assert!(
+                matches!(run(bad), Err(failure) if matches!(failure.reason(), Reason::AmbiguousFraming | Reason::BadRequest)),
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn long_targets_and_large_headers_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_URI));
-        assert!(matches!(evaluate(get(&long).header(HOST, "a")), Err(Failure::Plain(Reason::UriTooLong))));
+        assert!(
+            matches!(evaluate(get(&long).header(HOST, "a")), Err(failure) if matches!(failure.reason(), Reason::UriTooLong))
+        );
         let large = get("/a").header(HOST, "a").header("x", "a".repeat(40_000));
-        assert!(matches!(evaluate(large), Err(Failure::Plain(Reason::HeadersTooLarge))));
+        assert!(matches!(evaluate(large), Err(failure) if matches!(failure.reason(), Reason::HeadersTooLarge)));
         let many = (0..101).fold(get("/a").header(HOST, "a"), |request, _| request.header("x", "1"));
-        assert!(matches!(evaluate(many), Err(Failure::Plain(Reason::HeadersTooLarge))));
+        assert!(matches!(evaluate(many), Err(failure) if matches!(failure.reason(), Reason::HeadersTooLarge)));
     }
 
     /// Sixty bytes of HTTP/2 can name a value of 4 KiB nine times: it is held once, and it is not free.

@@ -277,7 +277,12 @@ impl RequestRecord {
 }
 
 /// Counts a connection that failed before it became a request, and writes its line.
-pub(super) fn no_request(metrics: &Metrics, access_log: bool, reason: Reason, client: std::net::SocketAddr) {
+pub(super) fn no_request(
+    metrics: &Metrics,
+    access_log: bool,
+    (reason, detail): (Reason, Option<&str>),
+    client: std::net::SocketAddr,
+) {
     let (outcome, status) = (outcome(reason), failure::status(reason));
     metrics.requests("", outcome, Some(reason), Some(status)).inc();
     if !access_log || !telemetry::may_log(reason.word()) {
@@ -290,6 +295,7 @@ pub(super) fn no_request(metrics: &Metrics, access_log: bool, reason: Reason, cl
             client_port = port(client),
             outcome = outcome.label(),
             reason = reason.word(),
+            detail,
             status = status.as_u16(),
             "request"
         );

@@ -156,12 +156,18 @@ fn proven(reason: Reason) -> Failure {
 }
 
 fn idempotency_key(rule: &IdempotencyRule, grant: &Grant, view: &RequestView<'_>) -> Result<Option<String>, Failure> {
-    let found = rule.key.find_with_claims(view, grant.claims()).map_err(|_| Reason::BadRequest)?;
+    let bad = |cause: &'static str| Failure::detailed(Reason::BadRequest, cause);
+    let found = rule
+        .key
+        .find_with_claims(view, grant.claims())
+        .map_err(|_| bad("an idempotency key that cannot be read, or two"))?;
     match found.and_then(text_of) {
-        Some(key) if key.is_empty() || key.len() > MAX_KEY => Err(Reason::BadRequest.into()),
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => {
+            Err(bad("an idempotency key that is empty or over 1 KiB"))
+        }
         None if rule.required => {
             let unreadable = rule.key.is_unreadable(view) == Ok(true);
-            Err(if unreadable { proven(Reason::MalformedBody) } else { Reason::BadRequest.into() })
+            Err(if unreadable { proven(Reason::MalformedBody) } else { bad("no idempotency key") })
         }
         key => Ok(key),
     }
@@ -193,15 +199,19 @@ fn answer(rules: &DuplicateRules, context: &RequestContext<'_>, outcome: Reserve
             (rules.idempotency.as_ref().map(|rule| rule.on_duplicate), Reason::IdempotencyKeyReused)
         }
     };
+    let what = match kind {
+        EntryKind::Replay => "replay id",
+        EntryKind::Idempotency => "idempotency key",
+    };
     let stored = match found {
         ReserveResult::Committed { reply } => reply,
-        ReserveResult::InFlight => return Err(Reason::DuplicateInFlight.into()),
+        ReserveResult::InFlight => return Err(Failure::detailed(Reason::DuplicateInFlight, what)),
         ReserveResult::Mismatch => return Err(reused.into()),
         // The caller handles a new reservation before this.
         ReserveResult::Reserved => return Err(Reason::StoreUnavailable.into()),
     };
     let stored = match on_duplicate {
-        None | Some(OnDuplicate::Reject) => return Err(Reason::DuplicateRequest.into()),
+        None | Some(OnDuplicate::Reject) => return Err(Failure::detailed(Reason::DuplicateRequest, what)),
         Some(OnDuplicate::Acknowledge) => None,
         Some(OnDuplicate::StoredResponse) => stored.as_ref().and_then(stored_response::read),
     };

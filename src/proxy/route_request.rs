@@ -99,7 +99,8 @@ struct Routed<'a> {
 fn find_route<'a>(snapshot: &'a Snapshot, head: &Parts, connection: &ConnectionInfo) -> Result<Routed<'a>, Failure> {
     let target = RequestTarget::evaluate(head, &connection.limits)?;
     if connection.forwarded.contradictory {
-        return Err(Reason::BadRequest.into());
+        let cause = "forwarding headers of the trusted proxy that contradict each other";
+        return Err(Failure::detailed(Reason::BadRequest, cause));
     }
     // A preflight belongs to the route of the request that it announces.
     let find = |method: &Method| target.route(&snapshot.routes, method);
@@ -115,14 +116,20 @@ fn check_route<'a>(
     connection: &ConnectionInfo,
 ) -> Result<Option<&'a WebSocketRule>, Failure> {
     if connection.forwarded.malformed_certificate {
-        return Err(Reason::MalformedCredential.into());
+        let cause = "the client certificate in the header of the trusted proxy cannot be read";
+        return Err(Failure::detailed(Reason::MalformedCredential, cause));
     }
     if !route.admits(connection.address.ip()) {
         return Err(Reason::IpNotAllowed.into());
     }
-    let tunnel = websocket::requested(head, route)?;
+    let tunnel = websocket::requested(head, route).map_err(|reason| match (reason, &route.websocket) {
+        (Reason::UpgradeNotSupported, None) => Failure::detailed(reason, "the route has no `websocket`"),
+        (Reason::UpgradeNotSupported, Some(_)) => Failure::detailed(reason, "no opening handshake of RFC 6455"),
+        (reason, _) => reason.into(),
+    })?;
     if route.rules.policy.looks_at_certificates() && !connection.sni_matches(target.host()) {
-        return Err(Reason::MisdirectedRequest.into());
+        let cause = "the connection was opened with the server name (SNI) of another host, or with none";
+        return Err(Failure::detailed(Reason::MisdirectedRequest, cause));
     }
     Ok(tunnel)
 }

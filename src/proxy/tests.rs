@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::connection_info::ForwardedInfo;
 use super::*;
+use crate::acme::Acme;
 use crate::clock::SystemClock;
 use crate::jwks::Jwks;
 use crate::limit::{ChallengeLimit, MemoryQuota, RequestLimits};
@@ -29,6 +30,7 @@ pub(crate) fn gateway(runtime: &tokio::runtime::Runtime) -> Gateway {
     let services = Services {
         snapshot: SharedSnapshot::new(Arc::new(snapshot)),
         jwks: Arc::new(Jwks::new(clock.clone(), Arc::clone(&metrics), runtime.handle().clone())),
+        acme: Arc::new(Acme::new(clock.clone(), Arc::clone(&metrics))),
         clock,
         metrics,
         access_log: false,

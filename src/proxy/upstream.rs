@@ -26,6 +26,8 @@ use crate::auth::{Permit, Policy};
 use crate::failure::{Failure, UpstreamFault};
 use crate::reason::Reason;
 use crate::route::{Endpoint, HostHeader, Protocol, Reuse, Route, Upstream};
+use crate::telemetry;
+use connection::ConnectError;
 use deadline::Deadline;
 pub use deadline::{ResponseDeadline, ResponseTimer};
 use health::AttemptOutcome;
@@ -54,6 +56,17 @@ pub struct UpstreamResponse {
 
 /// How much longer than its upstream's deadline an exchange may take: to end a response, and to settle its reservation.
 pub const MARGIN: Duration = Duration::from_secs(10);
+
+/// Opens a connection as for a request, and closes it.
+///
+/// # Errors
+/// Why there is no connection.
+pub async fn probe(endpoint: &Endpoint) -> Result<(), String> {
+    match tokio::time::timeout(endpoint.connect, connection::open(endpoint, endpoint.connect)).await {
+        Ok(opened) => opened.map(drop).map_err(|error| telemetry::chain(&error)),
+        Err(_late) => Err(ConnectError::Late.to_string()),
+    }
+}
 
 impl Upstreams {
     /// Sends a request to the upstream of its route; requires a [`Permit`] as proof of the decision. The response's

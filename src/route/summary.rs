@@ -34,10 +34,19 @@ impl fmt::Display for PathMatch {
 impl Route {
     /// The line.
     pub fn summary(&self) -> String {
-        let others = match self.upstream.others.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        format!("{}: {} -> {}: {}", self.name, self.matches, self.upstream_summary(), self.checks_summary())
+    }
+
+    /// The first endpoint of the upstream, and the number of the others.
+    pub fn upstream_summary(&self) -> String {
+        match self.upstream.others.len() {
+            0 => self.upstream.first.url.clone(),
+            more => format!("{} and {more} more", self.upstream.first.url),
+        }
+    }
+
+    /// The checks that a request must pass.
+    pub fn checks_summary(&self) -> String {
         let mut checks = vec![scheme(&self.rules.policy)];
         if let Some(rules) = &self.duplicates {
             checks.extend(rules.replay.as_ref().map(|_| "replay protection".to_owned()));
@@ -46,11 +55,16 @@ impl Route {
         if self.allowed_ips.is_some() {
             checks.push("allowed_ips".to_owned());
         }
-        if let Some(until) = self.dry_run_until.and_then(|until| i64::try_from(until.seconds()).ok()) {
-            let until = jiff::Timestamp::from_second(until).unwrap_or_default();
+        if let Some(until) = self.dry_run_end() {
             checks.push(format!("dry run until {until} (no request is rejected)"));
         }
-        format!("{}: {} -> {}{others}: {}", self.name, self.matches, self.upstream.first.url, checks.join(", "))
+        checks.join(", ")
+    }
+
+    /// The end of the dry run, as a text has it.
+    pub fn dry_run_end(&self) -> Option<jiff::Timestamp> {
+        let until = i64::try_from(self.dry_run_until?.seconds()).ok()?;
+        Some(jiff::Timestamp::from_second(until).unwrap_or_default())
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) async fn http1<S>(
             // Boxed because it is rare and large.
             return Box::pin(run_tunnel(*tunnel, gateway, connection, stream, all_read, phase)).await;
         }
-        let reason = match left {
+        let (reason, detail) = match left {
             Ok(None) => {
                 // After an offer of an upgrade that was not taken, hyper has left the stream open.
                 let _ = stream.shutdown().await;
@@ -107,10 +107,10 @@ pub(super) async fn http1<S>(
             Ok(Some(CloseCause::Park)) if !all_read => return,
             Ok(Some(CloseCause::Park)) if park(&mut stream, state, &limits, &mut phase).await => continue,
             Ok(Some(CloseCause::Park)) => return,
-            Ok(Some(CloseCause::Head)) => Reason::RequestTimeout,
-            Ok(Some(CloseCause::FramingError(framing_error))) => framing_error.reason(),
+            Ok(Some(CloseCause::Head)) => (Reason::RequestTimeout, Some("the headers were not complete in time")),
+            Ok(Some(CloseCause::FramingError(framing_error))) => (framing_error.reason(), framing_error.detail()),
         };
-        gateway.no_request(reason, *connection.address);
+        gateway.no_request(reason, detail, *connection.address);
         // Boxed because it has a buffer.
         return Box::pin(linger(&mut stream.into_inner(), &response::without_request(reason))).await;
     }
@@ -164,9 +164,9 @@ fn locked(opened: &Opened) -> MutexGuard<'_, Option<Box<(Tunnel, RequestGuard)>>
 /// the [`FramingValidator`] passes.
 fn parser_failed(gateway: &Gateway, error: &hyper::Error, client: SocketAddr) {
     if error.is_parse_too_large() {
-        gateway.no_request(Reason::HeadersTooLarge, client);
+        gateway.no_request(Reason::HeadersTooLarge, None, client);
     } else if error.is_parse() {
-        gateway.no_request(Reason::BadRequest, client);
+        gateway.no_request(Reason::BadRequest, Some("the HTTP parser rejects the headers"), client);
     }
 }
 

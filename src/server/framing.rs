@@ -26,8 +26,8 @@ const LENGTH_DIGITS: usize = 19;
 /// How a connection has broken the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FramingError {
-    /// Two implementations could see different requests.
-    Ambiguous,
+    /// Two implementations could see different requests; the cause, for the log.
+    Ambiguous(&'static str),
     /// The target has a fragment (Istio CVE-2021-39156), which hyper would cut off silently.
     Fragment,
     /// The target is no URL for the parser, whose own response would have neither a body nor a log line.
@@ -40,10 +40,19 @@ impl FramingError {
     /// The reason that is sent to the client.
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Ambiguous => Reason::AmbiguousFraming,
+            Self::Ambiguous(_) => Reason::AmbiguousFraming,
             Self::Fragment => Reason::AmbiguousPath,
             Self::Target => Reason::InvalidTarget,
             Self::TooLarge => Reason::HeadersTooLarge,
+        }
+    }
+
+    /// The log's field `detail`.
+    pub const fn detail(self) -> Option<&'static str> {
+        match self {
+            Self::Ambiguous(cause) => Some(cause),
+            Self::Fragment => Some("a fragment in the target"),
+            Self::Target | Self::TooLarge => None,
         }
     }
 }
@@ -186,7 +195,7 @@ impl FramingValidator {
     /// implementations would end the line at it.
     fn keep(&mut self, piece: &[u8]) -> Result<(), FramingError> {
         if self.line.last() == Some(&b'\r') && !piece.is_empty() {
-            return Err(FramingError::Ambiguous);
+            return Err(FramingError::Ambiguous(CONTROL));
         }
         check_text(piece.strip_suffix(b"\r").unwrap_or(piece))?;
         self.line.extend_from_slice(piece);
@@ -202,7 +211,7 @@ impl FramingValidator {
             }
         };
         if line > longest {
-            return Err(FramingError::Ambiguous);
+            return Err(FramingError::Ambiguous("a chunk that does not end where its size says, or an invalid size"));
         }
         if line + self.head.bytes > self.max_head { Err(FramingError::TooLarge) } else { Ok(()) }
     }
@@ -210,7 +219,7 @@ impl FramingValidator {
     /// Processes a line, without its LF.
     fn end_line(&mut self, line: &[u8]) -> Result<(), FramingError> {
         self.check_size(line.len())?;
-        let text = line.strip_suffix(b"\r").ok_or(FramingError::Ambiguous)?;
+        let text = line.strip_suffix(b"\r").ok_or(FramingError::Ambiguous("an LF without CR"))?;
         check_text(text)?;
         self.at = match (self.at, text) {
             (ValidatorState::Head, text) => self.head_line(text)?,
@@ -229,7 +238,7 @@ impl FramingValidator {
                 ValidatorState::Trailers
             }
             (ValidatorState::ChunkEnd | ValidatorState::Body(_) | ValidatorState::Chunk(_), _) => {
-                return Err(FramingError::Ambiguous);
+                return Err(FramingError::Ambiguous("a chunk that does not end where its size says"));
             }
         };
         Ok(())
@@ -266,22 +275,29 @@ impl Head {
         if name.eq_ignore_ascii_case(b"content-length") {
             let first = self.length.is_none() && !self.chunked;
             self.length = Some(number(value, LENGTH_DIGITS, 10)?);
-            return if first { Ok(()) } else { Err(FramingError::Ambiguous) };
+            return if first {
+                Ok(())
+            } else {
+                Err(FramingError::Ambiguous("Content-Length twice, or with Transfer-Encoding"))
+            };
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             let alone = self.length.is_none() && !self.chunked && !self.old;
             self.chunked = true;
-            return if alone && value == b"chunked" { Ok(()) } else { Err(FramingError::Ambiguous) };
+            let cause = "Transfer-Encoding other than one `chunked` without Content-Length in HTTP/1.1";
+            return if alone && value == b"chunked" { Ok(()) } else { Err(FramingError::Ambiguous(cause)) };
         }
         Ok(())
     }
 }
 
+const CONTROL: &str = "a control character in a line, such as a CR without LF";
+
 /// Rejects control characters except HTAB: a CR, a NUL or an escape that one implementation drops may end a line for
 /// another.
 fn check_text(text: &[u8]) -> Result<(), FramingError> {
     let control = text.iter().fold(false, |found, byte| found | ((*byte < b' ' && *byte != b'\t') | (*byte == 0x7f)));
-    if control { Err(FramingError::Ambiguous) } else { Ok(()) }
+    if control { Err(FramingError::Ambiguous(CONTROL)) } else { Ok(()) }
 }
 
 /// Parses `METHOD SP target SP HTTP/1.x`; returns whether it is HTTP/1.0.
@@ -289,10 +305,10 @@ fn request_line(line: &[u8]) -> Result<bool, FramingError> {
     let mut words = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
     else {
-        return Err(FramingError::Ambiguous);
+        return Err(FramingError::Ambiguous("the first line is not `METHOD target HTTP/1.1`"));
     };
     if !is_token(method) || target.is_empty() || target.contains(&b'\t') {
-        return Err(FramingError::Ambiguous);
+        return Err(FramingError::Ambiguous("an invalid method or target"));
     }
     if memchr(b'#', target).is_some() {
         return Err(FramingError::Fragment);
@@ -303,7 +319,7 @@ fn request_line(line: &[u8]) -> Result<bool, FramingError> {
     match version {
         b"HTTP/1.1" => Ok(false),
         b"HTTP/1.0" => Ok(true),
-        _ => Err(FramingError::Ambiguous),
+        _ => Err(FramingError::Ambiguous("a version other than HTTP/1.1 and HTTP/1.0")),
     }
 }
 
@@ -314,12 +330,14 @@ fn is_plain(target: &[u8]) -> bool {
     target.first() == Some(&b'/') && !target.iter().fold(false, |found, byte| found | special(*byte))
 }
 
+const FIELD: &str = "a header line that is not `name: value`";
+
 /// Name and value of a header line. A line that begins with a space would continue the previous one (obs-fold).
 fn field(text: &[u8]) -> Result<(&[u8], &[u8]), FramingError> {
     let (name, value) =
-        memchr(b':', text).and_then(|colon| text.split_at_checked(colon)).ok_or(FramingError::Ambiguous)?;
+        memchr(b':', text).and_then(|colon| text.split_at_checked(colon)).ok_or(FramingError::Ambiguous(FIELD))?;
     if !is_token(name) {
-        return Err(FramingError::Ambiguous);
+        return Err(FramingError::Ambiguous(FIELD));
     }
     Ok((name, value.get(1..).unwrap_or_default().trim_ascii()))
 }
@@ -333,7 +351,8 @@ fn is_token(name: &[u8]) -> bool {
 fn number(digits: &[u8], most: usize, radix: u32) -> Result<u64, FramingError> {
     let plain = digits.len() <= most && digits.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(digits).ok().filter(|_| plain);
-    text.and_then(|text| u64::from_str_radix(text, radix).ok()).ok_or(FramingError::Ambiguous)
+    text.and_then(|text| u64::from_str_radix(text, radix).ok())
+        .ok_or(FramingError::Ambiguous("an invalid Content-Length or chunk size"))
 }
 
 #[cfg(test)]

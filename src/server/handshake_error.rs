@@ -27,14 +27,23 @@ impl From<HandshakeError> for HandshakeFailure {
 
 impl From<io::Error> for HandshakeFailure {
     fn from(error: io::Error) -> Self {
-        let mut text = error.to_string();
-        let end = (0..=LONGEST_ERROR.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        Self { reason: HandshakeError::of(&error), error: Some(text) }
+        Self::new(HandshakeError::of(&error), &error)
     }
 }
 
 impl HandshakeFailure {
+    fn new(reason: HandshakeError, error: &io::Error) -> Self {
+        let mut text = error.to_string();
+        let end = (0..=LONGEST_ERROR.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        Self { reason, error: Some(text) }
+    }
+
+    /// The failed handshake with a client that wants a name without a certificate.
+    pub(super) fn without_certificate(error: &io::Error) -> Self {
+        Self::new(HandshakeError::NoCertificate, error)
+    }
+
     /// Logs it, at a bounded rate. `server_name` is the SNI, which rustls reads only if it is a DNS name, so it has at
     /// most 253 bytes.
     pub(super) fn log(&self, listener: &str, client: SocketAddr, server_name: Option<&str>) {

@@ -13,7 +13,7 @@ fn listener(authority: &TestAuthority) -> Arc<ServerConfig> {
     let (certificate, key) = authority.sign(&leaf(vec![dns("hooks.test")]));
     let certificate = Certificate::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
     let trust = client_trust(authority.certificate.pem().as_bytes(), None, ClientAuth::Optional).unwrap();
-    server_config(vec![certificate], MinVersion::Tls12, Some(&trust)).unwrap()
+    server_config(vec![certificate], &[], MinVersion::Tls12, Some(&trust)).unwrap()
 }
 
 fn trusting(authority: &TestAuthority, version: &'static SupportedProtocolVersion) -> RootsTrusted {

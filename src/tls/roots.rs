@@ -13,6 +13,9 @@ pub enum TlsError {
     /// No private key in the file.
     #[error("no private key in PEM form (PKCS#8, PKCS#1 or SEC1, unencrypted)")]
     NoKey(#[source] rustls::pki_types::pem::Error),
+    /// The key does not match the certificate.
+    #[error("the key is not the key of this certificate")]
+    OtherKey,
     /// An error from rustls.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),

@@ -2,7 +2,7 @@
 
 use hookgate::config::Handles;
 
-use super::{folder, write};
+use super::{folder, texts, write};
 use crate::support::schema::load;
 
 /// The warnings or the problems of a configuration with this issuer and these fields of `jwt`.
@@ -23,7 +23,7 @@ routes:
     std::fs::write(folder.path().join("bearer"), "token\n").unwrap();
     std::fs::write(folder.path().join("spaced"), "to ken").unwrap();
     let path = write(folder.path(), &yaml);
-    load(&path, &Handles::default()).map(|config| config.warnings).map_err(|errors| errors.to_string())
+    load(&path, &Handles::default()).map(|config| texts(&config.warnings)).map_err(|errors| errors.to_string())
 }
 
 const ISSUER: &str = "issuer: https://issuer.test/, jwks: { file: jwks.json }";
@@ -204,7 +204,11 @@ routes:
         let folder = folder();
         let path = write(folder.path(), &yaml);
         let config = load(&path, &Handles::default()).unwrap_or_else(|problems| panic!("{problems}"));
-        config.warnings.iter().filter(|warning| warning.contains("read a credential from the same place")).count()
+        config
+            .warnings
+            .iter()
+            .filter(|warning| warning.message.contains("read a credential from the same place"))
+            .count()
     };
     let token =
         |header: &str, file: &str| format!("{{ static_token: {{ header: {header}, secret: {{ file: {file} }} }} }}");

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{folder, write};
+use super::{folder, texts, write};
 use crate::support::schema::load;
 use hookgate::config::Handles;
 
@@ -36,7 +36,7 @@ pub fn loaded(auth: &str) -> Result<Vec<String>, String> {
     }
     let path = write(folder.path(), &format!("{BASE}{auth}\n"));
     let config = load(&path, &Handles::default()).map_err(|errors| errors.to_string())?;
-    Ok(config.warnings)
+    Ok(texts(&config.warnings))
 }
 
 /// Asserts that each `auth` is rejected with this problem, after its position.

@@ -1,11 +1,13 @@
-"""An issuer, its JWKS server and an upstream, for tests/deploy.sh.
+"""An issuer, its JWKS server, a DNS server and an upstream, for tests/deploy.sh.
 
     issuer.py keys DIR                            writes DIR/jwks.json and DIR/signing.pem
     issuer.py token DIR ISSUER AUDIENCE           prints a token signed by it, good for five minutes
     issuer.py serve DIR FOLDER                    https with DIR/issuer.{crt,key}: the files of FOLDER
+    issuer.py names DIR ADDRESS                   DNS on port 53 of ADDRESS: the address of every name is 127.0.0.1
     issuer.py app DIR                             http: answers 200, appends each request to DIR/app.log
 
-The servers take a free port and write it to DIR/issuer.port or DIR/app.port once they listen.
+The servers of http take a free port. Each server writes its port to DIR/issuer.port, DIR/names.port or DIR/app.port once it
+listens.
 """
 
 import functools
@@ -13,6 +15,7 @@ import hashlib
 import http.server
 import json
 import pathlib
+import socketserver
 import ssl
 import sys
 import time
@@ -85,6 +88,20 @@ class App(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Names(socketserver.BaseRequestHandler):
+    """Answers a DNS query (RFC 1035) for an A record by 127.0.0.1, and any other by no record."""
+
+    def handle(self):
+        query, socket = self.request
+        question = query[12 : query.index(0, 12) + 5]
+        answer = b""
+        if question.endswith(b"\0\1\0\1"):
+            # The name of the question, type A, class IN, no time to live, four bytes.
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1"
+        counts = b"\0\1" + (b"\0\1" if answer else b"\0\0") + b"\0\0\0\0"
+        socket.sendto(query[:2] + b"\x85\x80" + counts + question + answer, self.client_address)
+
+
 def serve(server, port_file):
     """Serves until the process ends; the port file is written atomically."""
     complete = port_file.with_suffix(".new")
@@ -100,6 +117,11 @@ def serve_files(folder, served):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=served))
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     serve(server, folder / "issuer.port")
+
+
+def serve_names(folder, address):
+    """The DNS server. A resolver knows no other port than 53."""
+    serve(socketserver.ThreadingUDPServer((address, 53), Names), folder / "names.port")
 
 
 def serve_app(folder):
@@ -118,6 +140,8 @@ def main():
             print(token(folder, *rest))
         case "serve":
             serve_files(folder, *rest)
+        case "names":
+            serve_names(folder, *rest)
         case "app":
             serve_app(folder)
         case _:

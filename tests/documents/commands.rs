@@ -11,6 +11,7 @@ const VARIABLES: &str = "\
 | variable | meaning |
 |---|---|
 | `HOOKGATE_CONFIG` | Path of the configuration file, for commands that are given none. |
+| `NO_COLOR` | Set to anything: no colour in the log on a terminal. |
 | `HOOKGATE_LOG` | Levels of the log, such as `debug` or `hookgate::jwks=debug,info`; `info` if it is unset or invalid. |
 ";
 

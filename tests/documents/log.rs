@@ -9,15 +9,29 @@ use crate::layers::source::{Source, sources};
 
 const INTRODUCTION: &str = "\
 Log lines go to standard output, as one JSON object or one line of text each: [`log.format`](configuration/index.md#log.format).
-They never block: 4 MiB of them wait for the reader of the output, further lines are dropped and counted in
+By default a terminal gets text, in colour unless `NO_COLOR` is set, and anything else JSON, which has every field. They never
+block: 4 MiB of them wait for the reader of the output, further lines are dropped and counted in
 `hookgate_log_lines_dropped_total`. Lines about requests that were not authenticated are dropped before all others. A line
 never contains a token, a signature, a secret, a body or a query. Fields without a value are omitted.
 
 Lines about connections that fail before they become a request are limited to 10 of each `reason` in 10 seconds; a line
 `suppressed log lines about connections` has the number of the others. The metrics count all of them.
 
-`HOOKGATE_LOG` sets the levels, such as `debug` or `hookgate::jwks=debug,info`; the default is `info`. A line of the level
-`error` means that an operator must act.
+`HOOKGATE_LOG` sets the levels, such as `debug` or `hookgate::jwks=debug,info`; the default is `info`. A level without a
+target is that of hookgate: the libraries under it (`h2`, `hyper`, `rustls`) stay at `info`, unless they are named, as in
+`debug,rustls=debug`. A line of the level `error` means that an operator must act.
+
+## Text
+
+```text
+21:02:23Z 401 invalid_signature    POST /twilio              stripe     0.2ms   192.0.2.7 the cause, if there are several
+```
+
+The line of a request in the format `text` has the time in UTC, the status, the reason of a rejection or else the outcome,
+method, path, route, duration and client address, then `filter` and `sender` where there are any, `incomplete` for a response
+that was cut off, the reason of a request that only a dry run forwards, and `detail`. Outside of a terminal the time has
+its date. All other characters than visible ASCII are escaped: no client can write lines, escape sequences of a terminal or
+look-alike letters. A value with spaces is in quotes.
 ";
 
 const ACCESS: &str = "\
@@ -75,19 +89,26 @@ pub const ACCESS_FIELDS: &[(&str, &str)] = &[
 
 /// The fields of all other lines.
 const OTHER_FIELDS: &[(&str, &str)] = &[
+    ("added", "New routes."),
     ("address", "Address of the listener."),
     ("age_s", "Age of the cached keys, in seconds."),
     ("cache", "File of the cached keys: `jwks.cache` of the issuer."),
+    ("changed", "Files and environment variables (`$NAME`) whose content has changed; absent in the first seconds."),
+    ("checks", "Checks that a request must pass."),
     ("client_address", "IP address of the client."),
+    ("client_certificates", "Whether clients are asked for a certificate."),
     ("client_port", "Port of the client."),
     ("code", "Error code of Redis."),
+    ("config", "Path of gateway.yaml."),
     ("delay_s", "`drain.delay`, in seconds."),
     ("entries", "Number of names on the list."),
     ("error", "The error, followed by its causes."),
     ("event", "Unix time of the failover or restart of Redis."),
+    ("expires", "Unix time at which the certificate expires."),
     ("file", "The revocation list, as in `revocation.file`."),
     ("finished", "Whether all requests had finished."),
     ("folder", "The directory, or the folder with the secrets of tenants."),
+    ("has_certificate", "Whether the name has a certificate, which stays in use."),
     ("host", "Host of the Redis node."),
     ("issued_until", "time in Unix seconds; credentials that were issued until then are rejected after a loss"),
     ("issuer", "Name of the issuer or the preset."),
@@ -95,6 +116,10 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
     ("keys", "Number of keys."),
     ("listener", "Address of the listener."),
     ("listens", "Another address on which the port of the upstream listens."),
+    ("matches", "Methods, host and path of the requests of the route."),
+    ("name", "The name of `tls.acme`."),
+    ("next_attempt", "Unix time before which no certificate is ordered again."),
+    ("open_connections", "Number of open connections."),
     ("open_files", "The new limit of open files."),
     ("path", "File of the embedded store."),
     ("place", "Place in the source code."),
@@ -105,15 +130,20 @@ const OTHER_FIELDS: &[(&str, &str)] = &[
         "A problem of the configuration: `file:line:column: field: problem`, or `field: a change needs a restart`; or of a file with the secret of a tenant.",
     ),
     ("problems", "The problems of the revocation list."),
+    ("proxy_protocol", "Whether each connection begins with a PROXY header."),
     (
         "reason",
         "Why the handshake failed: one of [these values](metrics.md#reason-of-hookgate_tls_handshakes_total). Of suppressed lines also a [reason](reasons.md), or `http2_connection_error`.",
     ),
+    ("removed", "Routes that are gone."),
+    ("route", "Name of the route."),
     ("server_name", "Server name that the client requested (SNI)."),
     ("suppressed", "Number of lines that were not written."),
     ("tenants", "Number of tenants with a secret."),
     ("timeout_s", "`drain.timeout`, in seconds."),
+    ("tls", "Whether the listener terminates TLS."),
     ("topic", "The topic of the subscription, such as its ARN."),
+    ("until", "End of the dry run."),
     ("upstream", "Address of the upstream."),
     ("url", "The URL that was fetched."),
     ("version", "Version of hookgate; of a reload, `configuration` of `/status`."),

@@ -101,7 +101,12 @@ fn a_prefix_that_is_not_configured_is_recognised() {
     hints(&folder, &message, NOW, "set parse: { prefix: \"sha256=\" }");
     let (folder, message) = hmac(Signature::hmac("X-Sig", &["body"]).into(), "{}", None);
     edit(&folder, |route| route.with("auth.signature.parse", json!({ "prefix": "sha256=" })));
-    hints(&folder, &message, NOW, "the signature has no prefix and no parts: remove `parse`");
+    hints(
+        &folder,
+        &message,
+        NOW,
+        "the signature has no prefix \"sha256=\", which the route expects: its sender must write it, or remove `parse`",
+    );
 }
 
 /// Behind nginx, the URL that was signed is in no header unless nginx writes it.
@@ -122,7 +127,7 @@ fn the_url_of_a_proxy_in_front_is_tried_or_said_to_be_unknown() {
 fn a_secret_that_is_read_wrongly_and_one_of_another_route_are_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
     write(&folder, "secret", "the secret of another endpoint, configured nowhere");
-    hints(&folder, &message, NOW, "neither another body");
+    hints(&folder, &message, NOW, "a secret that is not in this file");
     write(&folder, "secret", "another one");
     write(&folder, "old", "the secret of this endpoint");
     hints(&folder, &message, NOW, "a secret of the route other");

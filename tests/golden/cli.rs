@@ -11,6 +11,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn every_command_prints_its_golden_output() {
     let cases = trycmd::TestCases::new();
     cases.register_bin("hookgate", std::path::Path::new(env!("CARGO_BIN_EXE_hookgate")));
-    cases.env("HOOKGATE_CONFIG", "").timeout(PATIENCE);
+    cases.env("GOLDEN_TOKEN", "12345").env("HOOKGATE_CONFIG", "").timeout(PATIENCE);
     cases.case(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cli/*.md"));
 }

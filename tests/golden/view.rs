@@ -3,19 +3,21 @@
 
 mod auth;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use hookgate::auth::Rules;
 use hookgate::auth::keys::{RemoteKeys, RemoteSource};
 use hookgate::auth::revocation::RevocationHandle;
 use hookgate::auth::time::TimestampRule;
-use hookgate::config::{Config, Drain, Handles, ProcessSettings, Window};
+use hookgate::config::{Config, Drain, Handles, ProcessSettings, TimedWarning, Window};
 use hookgate::route::duplicates::{DuplicateRules, IdempotencyRule, ReplayRule};
 use hookgate::route::{
     Endpoint, EndpointAddress, Forward, Match, Route, RouteLimits, Trust, Upstream, UpstreamTimeouts,
 };
 use hookgate::settings::{RedisSettings, StoreBackend, StoreSettings};
 use hookgate::snapshot::{ListenerLimits, ListenerSettings, Snapshot};
+use hookgate::tls::acme::{AcmeName, AcmeSettings};
 use serde_json::{Map, Value, json};
 
 /// The longest line of a list or mapping that is written in one line.
@@ -84,16 +86,27 @@ fn view(config: &Config) -> Value {
         drain,
         handles,
         certificates,
-        client_crls,
+        timed_warnings,
+        servers: _,
+        secret_files: _,
         unread_folders: _,
         rejected_files: _,
+        included: _,
         warnings,
     } = config;
     // The hash covers generated certificates.
     let Snapshot { routes, listeners, trusted_proxies, error_detail, max_buffered_bytes, config_hash: _, yaml_hash: _ } =
         &**snapshot;
-    let Handles { remote_keys, signing_certificates: _, revocations, tenants: _, endpoints: _, windows, read_at: _ } =
-        handles;
+    let Handles {
+        remote_keys,
+        signing_certificates: _,
+        revocations,
+        tenants: _,
+        acme: _,
+        endpoints: _,
+        windows,
+        read_at: _,
+    } = handles;
     let Drain { delay, timeout } = drain;
     let window = |Window { length, widened }: &Window| json!({"length": debug(length), "widened": debug(widened)});
     let routes: Map<String, Value> = routes.routes().map(|one| (one.name.to_string(), route(one))).collect();
@@ -110,8 +123,8 @@ fn view(config: &Config) -> Value {
         "revocation_lists": revocations.iter().map(|list| revocation(list)).collect::<Value>(),
         "validity_of_credentials": windows,
         "certificates": certificates.iter().map(|(file, _expires)| file.as_str()).collect::<Value>(),
-        "client_crls": client_crls.iter().map(|(place, _expires)| place.as_str()).collect::<Value>(),
-        "warnings": warnings,
+        "timed_warnings": timed_warnings.iter().map(|TimedWarning { problem, from: _, until: _ }| problem.field.to_string()).collect::<BTreeSet<_>>(),
+        "warnings": warnings.iter().map(ToString::to_string).collect::<Value>(),
     })
 }
 
@@ -162,7 +175,7 @@ fn file_name(path: &std::path::Path) -> Value {
 }
 
 fn listener(settings: &ListenerSettings) -> Value {
-    let ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits } = settings;
+    let ListenerSettings { tls, acme, client_trust, certificate_header, proxy_protocol, limits } = settings;
     let certificates = client_trust
         .as_ref()
         .map_or("not requested", |trust| if trust.is_required() { "required" } else { "optional" });
@@ -172,10 +185,21 @@ fn listener(settings: &ListenerSettings) -> Value {
         "proxy_protocol": proxy_protocol,
         "limits": listener_limits(limits),
     });
+    if let Some(names) = acme {
+        view["acme"] = names.iter().map(|name| acme_name(name)).collect();
+    }
     if let Some(header) = certificate_header {
         view["certificate_header"] = debug(header);
     }
     view
+}
+
+fn acme_name(name: &AcmeName) -> Value {
+    let AcmeSettings { directory, contacts, storage, root_ca, external_account, holder } = &*name.settings;
+    json!({
+        "name": name.name, "directory": directory, "contacts": contacts, "storage": file_name(storage),
+        "own_ca": root_ca.is_some(), "external_account": optional(external_account.as_ref(), debug), "holder": holder,
+    })
 }
 
 /// The TLS versions, which rustls only shows in its `Debug` output.

@@ -46,7 +46,8 @@ impl KeyServer {
     /// The same over TLS, with a certificate and its key in PEM form.
     pub async fn start_tls(chain: &str, key: &str, body: String) -> Self {
         let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let config = hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12, None).unwrap();
+        let config =
+            hookgate::tls::server_config(vec![certificate], &[], hookgate::tls::MinVersion::Tls12, None).unwrap();
         Self::over(Some(TlsAcceptor::from(config)), body).await
     }
 

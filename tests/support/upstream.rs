@@ -88,7 +88,7 @@ impl Upstream {
         use hookgate::tls::{Certificate, ClientAuth, MinVersion, client_trust, server_config};
         let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let clients = client_ca.map(|ca| client_trust(ca.as_bytes(), None, ClientAuth::Required).unwrap());
-        let mut config = server_config(vec![certificate], MinVersion::Tls12, clients.as_ref()).unwrap();
+        let mut config = server_config(vec![certificate], &[], MinVersion::Tls12, clients.as_ref()).unwrap();
         Arc::make_mut(&mut config).alpn_protocols.clear();
         let (seen, tls) = (Arc::new(Mutex::new(Vec::new())), TlsAcceptor::from(config));
         let record = Arc::clone(&seen);

@@ -9,7 +9,7 @@ use super::json_lines::{JsonLines, text_of};
 use super::parse::Value;
 use crate::auth::encoding::{Encoding, crc32};
 use crate::auth::locator::{LocatedValue, Locator};
-use crate::auth::rejection::VerifyError;
+use crate::auth::rejection::{Rejection, VerifyError};
 use crate::auth::request::RequestView;
 use crate::auth::secret::Secret;
 use crate::reason::Reason;
@@ -249,7 +249,7 @@ impl Component {
                     Some(text) => Ok(text),
                     None if present => Err(Reason::InvalidSignature.into()),
                     None if locator.is_unreadable(request)? => Err(Reason::MalformedBody.into()),
-                    None => Err(missing()),
+                    None => Err(Rejection::detailed(Reason::MissingSignedComponent, format!("no {locator}")).into()),
                 }
             }
             Self::JsonLines(lines) => lines.text(request).map(Cow::Owned),

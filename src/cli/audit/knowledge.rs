@@ -9,7 +9,7 @@ use http::Method;
 use zeroize::Zeroizing;
 
 use super::super::arguments::find_route;
-use super::super::explain::read_message;
+use super::super::explain::message;
 use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
 use super::AuditArguments;
 use super::target::Target;
@@ -243,7 +243,7 @@ fn of_preset(preset: &str, secret: &[u8], target: &Target) -> anyhow::Result<Arc
 
 fn captured(path: &Path, target: &Target) -> anyhow::Result<Draft> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let captured = read_message(&bytes).with_context(|| path.display().to_string())?;
+    let captured = message::read(&bytes, None).with_context(|| path.display().to_string())?;
     let dropped = ["host", "content-length", "connection", "transfer-encoding", "accept-encoding", "expect"];
     let headers = captured.head.headers.iter().filter(|(name, _)| !dropped.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| Ok((name.as_str().to_owned(), value.to_str()?.to_owned())));

@@ -2,25 +2,28 @@
 //! change that makes it pass is the cause.
 
 mod bodies;
+mod headers;
 mod message_signature;
+mod secrets;
+mod target;
 mod tokens;
 
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::trial::{Trial, passes};
+use super::token::Mismatch;
+use super::trial::{Trial, each_signature, passes};
 use crate::auth::encoding::Encoding;
 use crate::auth::locator::{LocatedValue, Locator};
 use crate::auth::request::{PublicUrl, UrlVariant};
-use crate::auth::secret::{Secret, SecretKey};
+use crate::auth::secret::{Hash, SignatureAlgorithm};
 use crate::auth::signature::{Component, Parse, SignaturePolicy};
 use crate::auth::time::TimestampUnit;
 use crate::auth::{Policy, Reason, Rules};
 use crate::clock::UnixTime;
-use crate::config::file::SecretEncoding;
-use crate::config::values::{cleaned_secret, decode_secret};
 use crate::config::{Config, presets};
+pub(super) use target::of_target;
 
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
@@ -39,6 +42,19 @@ const OF_CONTENT: &[Reason] = &[
     Reason::MethodMismatch,
 ];
 
+/// Reasons of a request whose body may have been read in another form than the sender's.
+const OF_UNREAD: &[Reason] = &[
+    Reason::MalformedBody,
+    Reason::MissingSignedComponent,
+    Reason::MissingTimestamp,
+    Reason::MissingCredential,
+    Reason::RequirementNotMet,
+];
+
+/// Reasons for which the credential is looked for elsewhere.
+const OF_CREDENTIAL: &[Reason] =
+    &[Reason::MissingCredential, Reason::MultipleCredentials, Reason::MalformedCredential, Reason::MissingTimestamp];
+
 /// Reasons for which another unit of the time, or another time, is tried.
 const OF_TIME: &[Reason] = &[
     Reason::TimestampTooOld,
@@ -51,39 +67,74 @@ const OF_TIME: &[Reason] = &[
     Reason::TokenNotYetValid,
 ];
 
+/// Makes one kind of change, and says which one makes the request valid.
+type Cause = fn(&Config, &Trial<'_>) -> Option<String>;
+
+/// The changes that are tried for a rejection of the content, each with its name in the list of what was tried.
+const CAUSES: &[(&str, Cause)] = &[
+    ("other forms of the body", |_, trial| of_body(trial)),
+    ("other public URLs", |_, trial| of_url(trial)),
+    ("spellings of the secrets, and secrets of other routes", secrets::of_signature),
+    ("other encodings of the signature", |_, trial| of_encoding(trial)),
+    ("other prefixes of the signature", |_, trial| of_prefix(trial)),
+    ("other hashes", |_, trial| of_algorithm(trial)),
+];
+
 /// The probable causes of a rejection for this reason.
-pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason) -> Vec<String> {
-    let mut hints: Vec<String> = of_multipart(trial).into_iter().collect();
+pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason, mismatches: &[Mismatch]) -> Vec<String> {
+    let mut hints: Vec<String> = of_form(trial, reason).into_iter().collect();
+    let mut tried = Vec::new();
     if OF_CONTENT.contains(&reason) {
-        hints.extend(of_body(trial));
-        hints.extend(of_url(trial));
-        hints.extend(of_secrets(config, trial));
-        hints.extend(of_encoding(trial));
-        hints.extend(of_prefix(trial));
+        for (name, cause) in CAUSES {
+            let before = trial.attempts.get();
+            hints.extend(cause(config, trial));
+            let attempts = trial.attempts.get() - before;
+            tried.extend((attempts > 0).then(|| format!("{attempts} {name}")));
+        }
     }
     if OF_TIME.contains(&reason) {
         hints.extend(of_unit(trial));
-        hints.extend(of_clock(trial));
     }
     hints.extend(tokens::find(trial, reason));
+    let near = mismatches.iter().filter_map(|mismatch| Some(format!("{mismatch}: {}", mismatch.near.as_ref()?)));
+    hints.extend(near);
+    if OF_TIME.contains(&reason) && hints.is_empty() {
+        hints.extend(of_clock(trial));
+    }
+    if reason == Reason::InvalidStaticToken {
+        hints.extend(secrets::of_static_token(config, trial));
+    }
     if hints.is_empty() {
         hints.extend(message_signature::find(trial, reason));
     }
     if hints.is_empty() && OF_CONTENT.contains(&reason) {
         hints.extend(of_unknown_url(trial));
     }
-    if hints.is_empty() && reason == Reason::MissingCredential {
-        hints.extend(of_senders(trial));
+    if hints.is_empty() && OF_CREDENTIAL.contains(&reason) {
+        hints.extend(headers::find(trial, reason));
+        hints.extend(of_senders(trial).filter(|_| reason == Reason::MissingCredential));
     }
     if hints.is_empty() {
         hints.extend(reason.hint().map(str::to_owned));
+    }
+    if reason == Reason::InvalidSignature
+        && !tried.is_empty()
+        && hints.iter().all(|hint| Some(&**hint) == reason.hint())
+    {
+        hints = vec![format!(
+            "none of these makes it valid: {}. Not tried: a secret that is not in this file. Most likely the sender has \
+             another one (of another environment or endpoint, or from before a rotation): compare it with the one in the \
+             sender's console, and the string to sign above with the sender's",
+            tried.join(", ")
+        )];
     }
     hints
 }
 
 /// A form is read in one of its two encodings.
-fn of_multipart(trial: &Trial<'_>) -> Option<String> {
-    let value = trial.captured.head.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
+fn of_form(trial: &Trial<'_>, reason: Reason) -> Option<String> {
+    let value = trial.captured.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = value.unwrap_or_default().to_ascii_lowercase();
     let is_in_form = |locator: &Locator| matches!(locator, Locator::Form(_));
     let in_form = |component: &Component| {
         let located = matches!(component, Component::Located(locator, _) if is_in_form(locator));
@@ -93,8 +144,40 @@ fn of_multipart(trial: &Trial<'_>) -> Option<String> {
         let signs = matches!(leaf, Policy::Signature(policy) if policy.signed_payload.iter().any(in_form));
         signs || leaf.places().iter().any(is_in_form)
     });
-    (reads && value.starts_with("multipart/")).then(|| {
-        "the body is multipart/form-data, which is not read: only application/x-www-form-urlencoded is".to_owned()
+    if reads && value.starts_with("multipart/") {
+        let hint = "the body is multipart/form-data, which is not read: only application/x-www-form-urlencoded is";
+        return Some(hint.to_owned());
+    }
+    let is_compressed = trial.captured.body.starts_with(&[0x1f, 0x8b])
+        || trial.captured.head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    if is_compressed && OF_CONTENT.contains(&reason) {
+        let hint = "the body is compressed (Content-Encoding): its bytes are verified as they are, and the sender may have \
+                    signed them before their compression, which was not tried: send the body without it";
+        return Some(hint.to_owned());
+    }
+    if !OF_UNREAD.contains(&reason) {
+        return None;
+    }
+    let is_json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|body| body.is_object());
+    let body = &trial.captured.body;
+    let leaves = trial.route.rules.policy.leaves();
+    let reads_json = leaves.iter().any(|leaf| {
+        if let Policy::Signature(policy) = leaf {
+            let is_json = |piece: &Component| matches!(piece, Component::Located(Locator::Json(_), _));
+            policy.required_json.is_some() || policy.signed_payload.iter().any(is_json)
+        } else {
+            leaf.places().iter().any(|place| matches!(place, Locator::Json(_)))
+        }
+    });
+    let is_form = value.starts_with("application/x-www-form-urlencoded");
+    if reads_json && is_form && !is_json(body) {
+        let hint = "the body is a form, and the route reads JSON: set the content type application/json in the sender's \
+                    console";
+        return Some(hint.to_owned());
+    }
+    (reads && !is_form && is_json(body)).then(|| {
+        "the body is JSON, and the route reads a form: the sender must send application/x-www-form-urlencoded"
+            .to_owned()
     })
 }
 
@@ -165,7 +248,12 @@ fn of_prefix(trial: &Trial<'_>) -> Option<String> {
         })
     };
     if with(&Parse::Raw, None) {
-        return Some("the signature has no prefix and no parts: remove `parse`".to_owned());
+        let expected = signatures(&trial.route.rules).into_iter().find_map(|policy| match &policy.parse {
+            Parse::Prefix(prefix) | Parse::List { prefix, .. } => Some(format!(" {prefix:?}, which the route expects")),
+            Parse::Raw | Parse::Pairs { .. } | Parse::Split { .. } | Parse::Rest { .. } => None,
+        });
+        let expected = expected.unwrap_or_else(|| " and no parts".to_owned());
+        return Some(format!("the signature has no prefix{expected}: its sender must write it, or remove `parse`"));
     }
     for prefix in prefixes {
         let parse = Parse::Prefix(prefix.clone());
@@ -176,79 +264,10 @@ fn of_prefix(trial: &Trial<'_>) -> Option<String> {
     None
 }
 
-fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
-    fn walk(policy: &mut Policy, change: &mut impl FnMut(&mut SignaturePolicy)) {
-        match policy {
-            Policy::Signature(policy) => change(policy),
-            Policy::AllOf(policies) | Policy::AnyOf(policies) => {
-                policies.iter_mut().for_each(|policy| walk(policy, change));
-            }
-            Policy::Jwt(_)
-            | Policy::Detached(_)
-            | Policy::MessageSignature(_)
-            | Policy::ClientCertificate(_)
-            | Policy::Token(_)
-            | Policy::Public => {}
-        }
-    }
-    walk(&mut rules.policy, &mut change);
-}
-
-fn secrets_of(rules: &Rules, tenant: Option<&str>) -> Vec<Secret> {
+/// The signature schemes of a route.
+fn signatures(rules: &Rules) -> Vec<&SignaturePolicy> {
     let leaves = rules.policy.leaves().into_iter();
-    leaves
-        .filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(policy.secrets.of(tenant)) } else { None })
-        .flatten()
-        .collect()
-}
-
-/// Finds a secret that was read in the wrong encoding, or a secret of another route.
-fn of_secrets(config: &Config, trial: &Trial<'_>) -> Option<String> {
-    let with = |key: &SecretKey| {
-        passes(trial, |route, _, _| {
-            each_signature(&mut route.rules, |policy| {
-                policy.key_id = None;
-                policy.secrets = vec![Secret::new(0, key.clone())].into();
-            });
-        })
-    };
-    for secret in secrets_of(&trial.route.rules, trial.tenant.as_deref()) {
-        let raw = secret.key.shared().unwrap_or_default();
-        for (encoding, name) in
-            [(SecretEncoding::Hex, "hex"), (SecretEncoding::Base64, "base64"), (SecretEncoding::Whsec, "whsec")]
-        {
-            let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
-            if decoded.is_some_and(|key| with(&key)) {
-                return Some(format!("the secret is encoded as {name}: set `encoding: {name}`"));
-            }
-        }
-        let as_text = "the sender uses the secret as text: set `encoding: utf8`";
-        let with_newline = String::from_utf8_lossy(&[raw, b"\n"].concat()).into_owned();
-        let cleaned = cleaned_secret(raw).and_then(|text| SecretKey::from_secret(text.to_vec().into()).ok());
-        if cleaned.is_some_and(|key| with(&key)) {
-            let hint =
-                "the secret's file has a byte order mark, quotes, spaces or empty lines around the secret: remove them";
-            return Some(hint.to_owned());
-        }
-        for (text, hint) in [
-            (Encoding::Hex.encode(raw), as_text),
-            (Encoding::Base64.encode(raw), as_text),
-            (with_newline, "the sender uses the secret with the trailing newline of its file"),
-        ] {
-            let key = SecretKey::from_secret(zeroize::Zeroizing::new(text.into_bytes())).ok();
-            if key.is_some_and(|key| with(&key)) {
-                return Some(hint.to_owned());
-            }
-        }
-    }
-    let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
-    let found = others.into_iter().find(|route| secrets_of(&route.rules, None).iter().any(|secret| with(&secret.key)));
-    found.map(|route| {
-        format!(
-            "it is signed with a secret of the route {}: a previous secret, or that of another endpoint",
-            route.name
-        )
-    })
+    leaves.filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(&**policy) } else { None }).collect()
 }
 
 fn of_encoding(trial: &Trial<'_>) -> Option<String> {
@@ -288,26 +307,54 @@ fn of_unit(trial: &Trial<'_>) -> Option<String> {
     found.map(|(_, name)| format!("the sender's timestamp is in {name}"))
 }
 
-/// Finds by how many seconds the time must change, earlier or later, for the request to pass. Steps grow by at most a
-/// quarter of a power of two.
+/// Finds by how many seconds the time must change, earlier or later, for the request to pass: the scale by steps, which
+/// grow by at most a quarter of a power of two, and then the exact number.
 fn of_clock(trial: &Trial<'_>) -> Option<String> {
     let earlier = |seconds: u64| trial.now.seconds().checked_sub(seconds).and_then(UnixTime::from_seconds);
     let later = |seconds: u64| Some(trial.now.plus(Duration::from_secs(seconds)));
     let at = |now: Option<UnixTime>| now.is_some_and(|now| passes(trial, |_, _, time| *time = now));
     let scales = std::iter::successors(Some(1_u64), |seconds| seconds.checked_mul(2)).take_while(|s| *s <= MAX_OFFSET);
-    for seconds in scales {
-        for step in [seconds, seconds + seconds / 4, seconds + seconds / 2, seconds + 3 * (seconds / 4)] {
-            if at(earlier(step)) {
-                return Some(format!(
-                    "it would have passed {step} s ago: an old request (set its time with --now), or a wrong clock"
-                ));
-            }
-            if at(later(step)) {
-                return Some(format!("it would pass in {step} s: a wrong clock"));
-            }
+    let steps = scales.flat_map(|s| [s, s + s / 4, s + s / 2, s + 3 * (s / 4)]);
+    let mut before = 0;
+    for step in steps {
+        if at(earlier(step)) {
+            let exact = first(before, step, |seconds| at(earlier(seconds)));
+            return Some(format!(
+                "it would have passed {exact} s ago: an old request (set its time with --now), or a wrong clock"
+            ));
         }
+        if at(later(step)) {
+            let exact = first(before, step, |seconds| at(later(seconds)));
+            return Some(format!("it would pass in {exact} s: a wrong clock"));
+        }
+        before = step;
     }
     None
+}
+
+/// The first number that passes, of those after `failing` up to `passing`.
+fn first(mut failing: u64, mut passing: u64, passes: impl Fn(u64) -> bool) -> u64 {
+    while passing.saturating_sub(failing) > 1 {
+        let middle = failing + (passing - failing) / 2;
+        if passes(middle) { passing = middle } else { failing = middle }
+    }
+    passing
+}
+
+/// Finds a sender that uses another hash.
+fn of_algorithm(trial: &Trial<'_>) -> Option<String> {
+    let hashes = [(Hash::Sha1, "sha1"), (Hash::Sha256, "sha256"), (Hash::Sha384, "sha384"), (Hash::Sha512, "sha512")];
+    let is_mac = |policy: &&SignaturePolicy| matches!(policy.algorithm, SignatureAlgorithm::Hmac(_));
+    let used: Vec<SignatureAlgorithm> =
+        signatures(&trial.route.rules).into_iter().filter(is_mac).map(|policy| policy.algorithm).collect();
+    let others =
+        hashes.into_iter().filter(|(hash, _)| !used.is_empty() && !used.contains(&SignatureAlgorithm::Hmac(*hash)));
+    let mut others = others.filter(|(hash, _)| {
+        passes(trial, |route, _, _| {
+            each_signature(&mut route.rules, |policy| policy.algorithm = SignatureAlgorithm::Hmac(*hash));
+        })
+    });
+    others.next().map(|(_, name)| format!("the sender signs with HMAC-{}: see `algorithm`", name.to_ascii_uppercase()))
 }
 
 /// For a request without a credential where the route expects it: lists the presets that match its headers.

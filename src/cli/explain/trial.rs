@@ -1,8 +1,11 @@
 //! One evaluation of a captured request by the rules of a route at a given time.
 
+use std::cell::Cell;
+
 use super::message::Captured;
 use crate::auth::explanation::{Explanation, Note};
-use crate::auth::{Grant, Policy, Reason, RequestView, VerifyError, verify_explained};
+use crate::auth::signature::SignaturePolicy;
+use crate::auth::{Grant, Policy, Reason, RequestView, Rules, VerifyError, verify_explained};
 use crate::clock::UnixTime;
 use crate::route::filter::FilterRule;
 use crate::route::{ChallengeStage, Route};
@@ -14,6 +17,8 @@ pub(super) struct Trial<'a> {
     pub(super) now: UnixTime,
     /// The tenant that the path names.
     pub(super) tenant: Option<String>,
+    /// How often the request was verified with a change.
+    pub(super) attempts: Cell<usize>,
 }
 
 /// Whether the request passes after `change` of the rules, the headers, the body or the time.
@@ -21,7 +26,27 @@ pub(super) fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Cap
     let (mut route, mut captured, mut now) = (trial.route.clone(), trial.captured.clone(), trial.now);
     change(&mut route, &mut captured, &mut now);
     let tenant = trial.tenant.clone();
-    Trial { route: &route, captured, now, tenant }.verdict(&mut Explanation::off()).is_ok()
+    trial.attempts.set(trial.attempts.get().saturating_add(1));
+    Trial { route: &route, captured, now, tenant, attempts: Cell::default() }.verdict(&mut Explanation::off()).is_ok()
+}
+
+/// Changes each signature scheme of the rules.
+pub(super) fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
+    fn walk(policy: &mut Policy, change: &mut impl FnMut(&mut SignaturePolicy)) {
+        match policy {
+            Policy::Signature(policy) => change(policy),
+            Policy::AllOf(policies) | Policy::AnyOf(policies) => {
+                policies.iter_mut().for_each(|policy| walk(policy, change));
+            }
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::MessageSignature(_)
+            | Policy::ClientCertificate(_)
+            | Policy::Token(_)
+            | Policy::Public => {}
+        }
+    }
+    walk(&mut rules.policy, &mut change);
 }
 
 impl Trial<'_> {

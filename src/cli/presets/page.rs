@@ -179,7 +179,7 @@ fn claimed_time(file: &TimeClaimYaml) -> String {
 }
 
 /// The replay id. A JWT without `jti` that is not bound to the body may come with several deliveries.
-fn replay_id(preset: &PresetYaml) -> String {
+pub(in crate::cli) fn replay_id(preset: &PresetYaml) -> String {
     if let Some(signature) = preset.signature.value() {
         let hash = if preset.repeats.is_some() { "none" } else { "hash" };
         return signature.id.value().map_or_else(|| hash.to_owned(), |id| format!("`{}`", id.text));
@@ -233,14 +233,23 @@ fn section(name: &str, preset: &PresetYaml) -> String {
 /// The secret or key of the example; commented out if the preset has a JWKS URL, since a key of one's own is optional
 /// there.
 fn secret(name: &str, preset: &PresetYaml) -> String {
-    let secret = preset.secret.as_ref().map(|secret| ("secret", &secret.what));
-    let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
-    let key = keys.into_iter().find_map(|(name, key)| Some((name, &key.as_ref()?.what)));
-    let Some((key, what)) = secret.or(key) else { return String::new() };
-    let names_key = preset.signature.value().is_some_and(|signature| signature.key_id.is_written());
-    let id = if names_key { ", id: KEY_ID" } else { "" };
+    let Some((key, what)) = key_of(preset) else { return String::new() };
+    let id = if has_key_id(preset) { ", id: KEY_ID" } else { "" };
     let off = if preset.has_jwks() { "# " } else { "" };
     format!("  # {what}\n  {off}{key}: {{ file: secrets/{name}{id} }}\n")
+}
+
+/// The key of `auth` under which the operator gives the secret or public key, and its description; `None` if the preset
+/// takes none.
+pub(in crate::cli) fn key_of(preset: &PresetYaml) -> Option<(&'static str, &str)> {
+    let secret = preset.secret.as_ref().map(|secret| ("secret", secret.what.as_str()));
+    let keys = [("public_key", &preset.public_key), ("root_ca", &preset.root_ca), ("jwks", &preset.jwks)];
+    secret.or_else(|| keys.into_iter().find_map(|(name, key)| Some((name, key.as_ref()?.what.as_str()))))
+}
+
+/// Whether a signature names its secret by a key id.
+pub(in crate::cli) fn has_key_id(preset: &PresetYaml) -> bool {
+    preset.signature.value().is_some_and(|signature| signature.key_id.is_written())
 }
 
 fn parameters(preset: &PresetYaml) -> String {
@@ -261,7 +270,7 @@ fn parameter(name: &str, about: &PresetParameterYaml, beside_needed: bool) -> St
     }
 }
 
-fn example(parameter: &str) -> String {
+pub(in crate::cli) fn example(parameter: &str) -> String {
     if parameter.ends_with("url") { "https://example.com".to_owned() } else { parameter.to_uppercase() }
 }
 
@@ -289,7 +298,7 @@ fn notes(preset: &PresetYaml) -> Vec<String> {
     aliases.into_iter().chain(url).chain(preset.largest_body.iter().map(size)).chain(repeats).chain(sources).collect()
 }
 
-fn signs_url(preset: &PresetYaml) -> bool {
+pub(in crate::cli) fn signs_url(preset: &PresetYaml) -> bool {
     let signed = preset.signature.value().into_iter().flat_map(|signature| &**signature.signed_payload);
     let claimed = preset.jwt.value().is_some_and(|jwt| jwt.url.is_written() || jwt.url_hash.is_written());
     claimed || signed.into_iter().any(|piece| piece.text == "url" || piece.text == "url.decoded")

@@ -12,10 +12,11 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::draft::{Draft, satisfying};
+use super::jws::random_id;
 use super::keyring::Keyring;
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Secret, SignatureAlgorithm};
-use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy, SignedTime};
+use crate::auth::signature::{Component, Digest, Parse, Presence, SignaturePolicy, SignatureReplayId, SignedTime};
 use crate::auth::static_token::StaticTokenPolicy;
 use crate::route::Route;
 
@@ -59,11 +60,16 @@ fn prepare(policy: &SignaturePolicy, secret: &Secret, draft: &mut Draft, keys: &
     if let Some(Component::Located(locator, _)) = &policy.key_id {
         draft.place(locator, secret.id.as_deref().unwrap_or_default())?;
     }
+    // The replay id may be made of nothing else.
+    let filler = match policy.replay_id {
+        Some(SignatureReplayId::Hash) => random_id(),
+        Some(SignatureReplayId::Component(_)) | None => "development".to_owned(),
+    };
     for piece in policy.signed_payload.iter().chain(&policy.key_id) {
         if let Component::Located(locator, Presence::Required) = piece
             && !draft.has(locator)
         {
-            draft.place(locator, "development")?;
+            draft.place(locator, filler.clone())?;
         }
         if *piece == Component::FormSorted {
             as_form(policy, draft);

@@ -1,12 +1,13 @@
 //! The state of a compilation, and what every part of it uses.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::challenge::ChallengeRule;
 use crate::auth::issuer::Issuer;
 use crate::clock::UnixTime;
-use crate::config::compiled::Handles;
+use crate::config::compiled::{Handles, NamedServer, TimedWarning};
 use crate::config::error::Problem;
 use crate::config::file::{FileName, GatewayYaml, Parsed};
 use crate::config::reader::{Field, List, Location, Problems, Section};
@@ -20,11 +21,17 @@ pub(super) struct Compiler<'a> {
     pub(super) file: &'a GatewayYaml,
     pub(super) known: &'a Handles,
     pub(super) problems: Problems,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) servers: Vec<(Problem, NamedServer)>,
+    pub(super) secret_files: Vec<(Problem, PathBuf)>,
+    /// The files and variables that an offline check does not read.
+    pub(super) unread: Vec<Problem>,
+    pub(super) timed_warnings: Vec<TimedWarning>,
     pub(super) unread_folders: Vec<(Problem, Arc<TenantFolder>)>,
     pub(super) handles: Handles,
     pub(super) certificates: Vec<(String, UnixTime)>,
-    pub(super) client_crls: Vec<(String, UnixTime)>,
+    /// The names of all certificates of listeners.
+    pub(super) certificate_names: Vec<String>,
 }
 
 /// The issuers that the schemes of a route may refer to, and what these schemes add to their route.
@@ -59,6 +66,38 @@ pub(super) struct LargestBody {
 }
 
 impl<'a> Compiler<'a> {
+    pub(super) fn new(sources: &'a Sources, known: &'a Handles, file: &'a GatewayYaml, problems: Problems) -> Self {
+        Self {
+            sources,
+            file,
+            known,
+            problems,
+            warnings: Vec::new(),
+            servers: Vec::new(),
+            secret_files: Vec::new(),
+            unread: Vec::new(),
+            timed_warnings: Vec::new(),
+            unread_folders: Vec::new(),
+            handles: Handles::default(),
+            certificates: Vec::new(),
+            certificate_names: Vec::new(),
+        }
+    }
+
+    /// Records a server unless it is known.
+    pub(super) fn server(&mut self, at: Location, server: NamedServer) {
+        let is_same = |(_, known): &(Problem, NamedServer)| match (known, &server) {
+            (NamedServer::KeySet(one), NamedServer::KeySet(other)) => Arc::ptr_eq(one, other),
+            (NamedServer::Upstream(one), NamedServer::Upstream(other)) => Arc::ptr_eq(one, other),
+            (NamedServer::KeySet(_), NamedServer::Upstream(_)) | (NamedServer::Upstream(_), NamedServer::KeySet(_)) => {
+                false
+            }
+        };
+        if !self.servers.iter().any(is_same) {
+            self.servers.push((self.problems.at(at), server));
+        }
+    }
+
     pub(super) fn missing(&mut self, at: Location, what: &str) {
         self.problems.add_follow_up(at, format!("missing; expected {what}"));
     }
@@ -110,7 +149,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn warn(&mut self, at: Location, warning: &str) {
-        self.warnings.push(format!("{}: {warning}", self.problems.path(at)));
+        self.warnings.push(Problem { message: warning.to_owned(), ..self.problems.at(at) });
     }
 
     /// The error as a problem at this place.
@@ -129,12 +168,23 @@ impl<'a> Compiler<'a> {
         self.content(self.sources.files.get(name), field.at, &format!("file {}", name.escape_debug()))
     }
 
+    /// Records that a file has a secret or a private key.
+    pub(super) fn secret_file(&mut self, field: &Field<Parsed<FileName>>) {
+        if let Some(name) = field.value() {
+            self.secret_files.push((self.problems.at(field.at), self.sources.resolve(&name.text)));
+        }
+    }
+
     /// The contents of the file that a field names; `None` in a `Some` if there is no field.
     pub(super) fn optional_file(&mut self, field: &Field<Parsed<FileName>>) -> Option<Option<Vec<u8>>> {
         field.if_written(|field| Some(self.file(field)?.to_vec()))
     }
 
     pub(super) fn content(&mut self, content: Option<&'a SourceContent>, at: Location, what: &str) -> Option<&'a [u8]> {
+        if self.sources.is_offline {
+            self.unread.push(Problem { message: what.to_owned(), ..self.problems.at(at) });
+            return None;
+        }
         match content {
             Some(Ok(bytes)) => return Some(bytes.as_slice()),
             Some(Err(error)) => self.problems.add(at, format!("{what}: {error}")),

@@ -5,6 +5,7 @@ mod jwks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::compiler::Compiler;
@@ -15,7 +16,7 @@ use crate::auth::keys::{Algorithm, KeySet, Keys};
 use crate::auth::tenants::is_tenant_name;
 use crate::config::file::{IssuerYaml, JwksYaml, SecretEncoding, SecretYaml};
 use crate::config::reader::{Field, Location, Section};
-use crate::config::values::{KEY_FILE, cleaned_secret, decode_secret, is_key_file};
+use crate::config::values::{KEY_FILE, cleaned_secret, decode_secret, is_assignment, is_key_file};
 
 /// Maximum number of secrets of one issuer: a rotation needs two, and a forged token is verified with each.
 const MAX_SECRETS: usize = 10;
@@ -238,7 +239,12 @@ impl<'a> Compiler<'a> {
         default: SecretEncoding,
         at: Location,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        let raw = self.secret_bytes(file, at)?;
+        self.secret_file(&file.file);
+        let raw = match self.secret_bytes(file, at) {
+            Some(raw) => raw,
+            None if self.sources.is_offline => return Some(placeholder(file)),
+            None => return None,
+        };
         if is_key_file(raw) {
             self.problems.add(at, KEY_FILE);
             return None;
@@ -247,6 +253,10 @@ impl<'a> Compiler<'a> {
             let warning = "has a byte order mark, quotes, spaces or empty lines around the secret, which count as parts of \
                            it: remove them, unless the sender has them too";
             self.warn(at, warning);
+        } else if is_assignment(raw) {
+            self.warn(at, "begins with a name and `=`, which count as parts of the secret: write the value alone");
+        } else if raw.trim_ascii_end().contains(&b'\n') {
+            self.warn(at, "has several lines, which are one secret: write one value alone, and others under `secrets`");
         }
         let secret = decode_secret(raw, file.encoding.value().copied().unwrap_or(default));
         let at = file.encoding.written_at().unwrap_or(at);
@@ -258,6 +268,11 @@ impl<'a> Compiler<'a> {
         match (file.env.is_written(), file.file.is_written()) {
             (true, false) => {
                 let name = &file.env.value()?.text;
+                if name.starts_with('$') {
+                    self.problems
+                        .add(file.env.at, "expected the name of an environment variable, without `$` and braces");
+                    return None;
+                }
                 let content = self.sources.variables.get(name);
                 self.content(content, file.env.at, &format!("environment variable {}", name.escape_debug()))
             }
@@ -272,4 +287,11 @@ impl<'a> Compiler<'a> {
             }
         }
     }
+}
+
+/// A secret in place of one that is not read: the same for the same file or variable, and in the form `user:password`.
+fn placeholder(file: &SecretYaml) -> Zeroizing<Vec<u8>> {
+    let name = file.env.value().map(|name| &name.text).or(file.file.value().map(|name| &name.text));
+    let hash = digest(&SHA256, name.map(String::as_bytes).unwrap_or_default());
+    Zeroizing::new(format!("offline:{}", hex::encode(hash)).into_bytes())
 }

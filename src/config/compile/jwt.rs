@@ -221,9 +221,12 @@ impl Compiler<'_> {
         // An issuer that is defined and could not be compiled has been reported.
         let is_reported = all.contains_key(name) || (all.is_empty() && self.problems.has_under(all.at));
         if found.is_none() && !is_reported {
-            let meant = nearest(name, all.keys().map(String::as_str));
-            let remedy =
-                meant.map_or("define it under `issuers`".to_owned(), |meant| format!("did you mean `{meant}`?"));
+            let by_iss = all.iter().find(|(_, issuer)| issuer.issuer.text() == Some(name));
+            let remedy = match (by_iss, nearest(name, all.keys().map(String::as_str))) {
+                (Some((key, _)), _) => format!("it is the `issuer` of `{key}`: write that name"),
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                (None, None) => "define it under `issuers`".to_owned(),
+            };
             self.problems.add(at, format!("unknown issuer `{}`; {remedy}", name.escape_debug()));
         }
         found

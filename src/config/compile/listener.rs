@@ -8,9 +8,11 @@ use zeroize::Zeroizing;
 use super::compiler::Compiler;
 use crate::auth::client_certificate::ClientTrust;
 use crate::auth::proxied_certificate::CertificateHeader;
+use crate::clock::UnixTime;
 use crate::config::file::{CertificateYaml, FileName, ListenerYaml, Parsed, TlsYaml};
 use crate::config::reader::{Field, Section};
 use crate::snapshot::{ListenerLimits, ListenerSettings};
+use crate::tls::acme::AcmeName;
 use crate::tls::{self, Certificate, ClientAuth, RevocationLists, TlsError};
 
 impl Compiler<'_> {
@@ -42,10 +44,11 @@ impl Compiler<'_> {
                            [10.0.0.0/8]; set it too, or remove this key";
             self.problems.add(file.proxy_protocol.at, message);
         }
+        let acme = self.acme(&file.tls.acme);
         let (tls, client_trust) = match (file.tls.is_written, file.plaintext.get()) {
             (true, false) => {
                 let trust = self.client_trust(&file.tls);
-                (Some(self.tls(&file.tls, trust.as_ref())?), trust.map(Arc::new))
+                (Some(self.tls(&file.tls, acme.as_deref(), trust.as_ref())?), trust.map(Arc::new))
             }
             (false, true) => (None, None),
             (true, true) => {
@@ -64,26 +67,35 @@ impl Compiler<'_> {
             (certificate_header, client_trust) = (Some(header), Some(Arc::new(trust)));
         }
         let (proxy_protocol, limits) = (file.proxy_protocol.get(), Arc::new(limits(file)));
-        Some(ListenerSettings { tls, client_trust, certificate_header, proxy_protocol, limits })
+        let acme = acme.filter(|names| !names.is_empty()).map(Arc::from);
+        Some(ListenerSettings { tls, acme, client_trust, certificate_header, proxy_protocol, limits })
     }
 
-    fn tls(&mut self, file: &Section<TlsYaml>, clients: Option<&ClientTrust>) -> Option<Arc<rustls::ServerConfig>> {
-        if file.certificates.is_empty() {
-            self.missing(file.certificates.at, "at least one { cert: …, key: … }");
+    fn tls(
+        &mut self,
+        file: &Section<TlsYaml>,
+        acme: Option<&[Arc<AcmeName>]>,
+        clients: Option<&ClientTrust>,
+    ) -> Option<Arc<rustls::ServerConfig>> {
+        if file.certificates.is_empty() && !file.acme.is_written {
+            self.missing(file.certificates.at, "at least one { cert: …, key: … }, or `acme` to obtain certificates");
         }
         let certificates: Vec<_> = file.certificates.iter().map(|pair| self.certificate(pair)).collect();
-        let certificates: Vec<_> = certificates.into_iter().collect::<Option<_>>()?;
-        let config = tls::server_config(certificates, file.min_version.or_default(), clients);
+        let certificates: Vec<Certificate> = certificates.into_iter().collect::<Option<_>>()?;
+        self.certificate_names.extend(certificates.iter().flat_map(Certificate::names).cloned());
+        let config = tls::server_config(certificates, acme?, file.min_version.or_default(), clients);
         self.check(file.at, config)
     }
 
     pub(super) fn certificate(&mut self, pair: &Section<CertificateYaml>) -> Option<Certificate> {
         let chain = self.file(&pair.cert);
+        self.secret_file(&pair.key);
         let key = self.file(&pair.key).map(|key| Zeroizing::new(key.to_vec()));
         let (chain, key) = (chain?, key?);
         let certificate = Certificate::from_pem(chain, &key);
         let certificate = certificate.map_err(|error| format!("certificate and key cannot be used: {error}"));
         let certificate = self.check(pair.at, certificate)?;
+        self.warn_of_certificate(&certificate, pair.cert.at);
         self.certificates.push((pair.cert.value()?.text.clone(), certificate.expires));
         Some(certificate)
     }
@@ -129,8 +141,8 @@ impl Compiler<'_> {
     fn revocation_lists(&mut self, field: &Field<Parsed<FileName>>) -> Option<RevocationLists> {
         let lists = RevocationLists::from_pem(self.file(field)?);
         let lists = self.usable(field.at, lists)?;
-        let place = format!("{}: {}", self.problems.path(field.at), field.value()?.text);
-        self.client_crls.push((place, lists.expires));
+        let warning = "has expired: client certificates of its issuer are rejected until it is renewed".to_owned();
+        self.warn_between(field.at, (lists.expires, UnixTime::MAX), warning);
         Some(lists)
     }
 }

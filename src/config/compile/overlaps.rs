@@ -18,7 +18,7 @@ impl Compiler<'_> {
         for bypass in &bypasses(routes) {
             let Bypass { weaker: route, stricter, overlap } = bypass;
             let (Some(at), Some(other)) = (names.get(&route.name), names.get(&stricter.name)) else { continue };
-            let name = format!("routes[{other}] (`{}`)", stricter.name);
+            let name = format!("{} (`{}`)", self.sources.included_files.route(*other), stricter.name);
             let is_weaker = bypass.is_by_weaker_authentication();
             // A form can change POST into another method (`_method` in Rails and Laravel), but GET into none.
             let reaches = route.matches.shares_method(&stricter.matches) || route.matches.takes(&Method::POST);

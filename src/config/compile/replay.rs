@@ -38,6 +38,8 @@ impl Compiler<'_> {
                     let what = "{ id: { claim: jti } } together with a `store`, or `disabled`: a copied token can be \
                                 sent again until it expires";
                     self.missing(field.at, what);
+                } else if let Some(policy) = policy.as_deref().filter(|_| !field.is_written()) {
+                    self.warn_of_retries(file, policy);
                 }
                 None
             }

@@ -11,6 +11,7 @@ use crate::auth::jwt::Audience;
 use crate::clock::UnixTime;
 use crate::config::file::store::ReplayProtectionYaml;
 use crate::config::file::{CaptureYaml, MatchYaml, ModeYaml, RouteYaml};
+use crate::config::hints;
 use crate::config::reader::{Field, Location, Section};
 use crate::config::values::{self, parse_size};
 use crate::route::{Capture, Match, PathMatch, PathTemplate, REDUCED_MAX_BODY, Route, TENANT, validate_path};
@@ -181,7 +182,9 @@ impl Compiler<'_> {
         let field = &file.dry_run_until;
         if file.mode.or_default() == ModeYaml::DryRun {
             let what = "the last day of the dry run, such as 2026-12-31: until then every request is forwarded";
-            return self.required(field, what).map(|day| day.0);
+            let until = self.required(field, what).map(|day| day.0)?;
+            self.warn_of_dry_run(until, field.at);
+            return Some(until);
         }
         self.unused(&[field.written_at()], "requires `mode: dry_run`; set it too, or remove this key");
         None
@@ -225,7 +228,7 @@ impl Compiler<'_> {
     fn host(&mut self, field: &Field<String>) -> Option<String> {
         let host = field.text()?;
         let expected = "expected one host name without port, such as hooks.example.com";
-        self.check(field.at, values::parse_host(host).ok_or(expected))
+        self.check(field.at, values::parse_host(host).ok_or_else(|| format!("{expected}{}", hints::host(host))))
     }
 
     /// Reports a path with a tenant that no credential proves, and secrets of tenants that no path names.
@@ -257,7 +260,8 @@ impl Compiler<'_> {
         let expected = "expected an exact path such as /webhook, or a prefix such as /hooks/*, without query, `//`, \
                         dot segments or encoded delimiters";
         let decoded = validate_path(&plain).ok().filter(|_| !plain.contains('*'));
-        let decoded = self.check(field.at, decoded.ok_or(expected))?.into_owned();
+        let decoded = decoded.ok_or_else(|| format!("{expected}{}", hints::path(text)));
+        let decoded = self.check(field.at, decoded)?.into_owned();
         Some(if prefix { PathMatch::Prefix(decoded) } else { PathMatch::Exact(decoded) })
     }
 }

@@ -10,7 +10,9 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::compiler::Compiler;
+use crate::config::compiled::NamedServer;
 use crate::config::file::{Parsed, UpstreamTimeoutsYaml, UpstreamYaml};
+use crate::config::hints;
 use crate::config::reader::{Field, Location, Section};
 use crate::route::{
     Endpoint, EndpointAddress, HostHeader, PathMatch, PathPrefix, PathRewrite, Protocol, Trust, Upstream,
@@ -46,13 +48,20 @@ impl Compiler<'_> {
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
         for (url, at) in &urls {
             let Some(address) = self.upstream_address(url, tls.as_ref(), *at) else { continue };
+            if self.is_own(&address) {
+                let problem = "is the address of a listener of this gateway, which would forward each request to itself; write \
+                               that of the application";
+                self.problems.add(*at, problem);
+            }
             if endpoints.iter().any(|other| other.address == address) {
                 self.problems.add(*at, "duplicate URL; remove one of them");
             }
             let (connect, keepalive) = (file.timeouts.connect.get(), file.timeouts.keepalive.get());
             let protocol = file.protocol.or_default();
             let endpoint = Endpoint { url: (*url).to_owned(), address, connect, keepalive, protocol };
-            endpoints.push(self.endpoint(endpoint));
+            let endpoint = self.endpoint(endpoint);
+            self.server(*at, NamedServer::Upstream(Arc::clone(&endpoint)));
+            endpoints.push(endpoint);
         }
         if endpoints.len() < urls.len() {
             return None;
@@ -140,7 +149,7 @@ impl Compiler<'_> {
         }
         let expected = "expected http://host:port, https://host:port or unix:/path, without path, query and user: \
                         `path_prefix` adds a path";
-        match self.check(at, parse_url(url).ok_or(expected))? {
+        match self.check(at, parse_url(url).ok_or_else(|| format!("{expected}{}", hints::upstream_url(url))))? {
             (uri, None) => Some(EndpointAddress::Tcp(uri)),
             (uri, Some(host)) => {
                 let EndpointTls { name, ca, identity, config } = tls?;

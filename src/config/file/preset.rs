@@ -30,6 +30,8 @@ pub struct PresetYaml {
     pub repeats: Option<String>,
     /// The provider's retries after a failed delivery.
     pub retries: String,
+    /// The time from the first delivery of an event to its last retry, where documented.
+    pub retry_window: Option<String>,
     /// The largest body that the provider sends, where documented.
     pub largest_body: Option<String>,
     /// The parts of a request that the signature does not cover.

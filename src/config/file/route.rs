@@ -99,8 +99,8 @@ pub struct RouteYaml {
     /// success, and reasons that occur before a route is matched cannot be changed.
     #[schemars(example = json!({ "token_expired": 403 }))]
     pub status_overrides: Section<BTreeMap<String, Field<Number<200, 599>>>>,
-    /// Stores rejected requests for `hookgate explain`. The files contain tokens, signatures and secrets, and the body of
-    /// every request is buffered.
+    /// Stores rejected requests for `hookgate explain`; in dry run those that would be rejected, with `dry_run` in the names
+    /// of their files. The files contain tokens, signatures and secrets, and the body of every request is buffered.
     #[schemars(example = json!({ "max_requests": 50, "dir": "captured" }))]
     pub capture: Field<CaptureYaml>,
 }

@@ -21,6 +21,7 @@ use crate::auth::message_signature::ComponentIdentifier;
 use crate::auth::request::PublicUrl;
 use crate::auth::signature::Component;
 use crate::clock::UnixTime;
+use crate::config::hints;
 use crate::config::reader::{FILE, Field, List, Location, REVOCATIONS, VARIABLE};
 use crate::config::values::{self, parse_duration, parse_net, parse_pin, parse_rate, parse_size};
 use crate::route::{HeaderPattern, WebOrigin};
@@ -197,17 +198,18 @@ texts! {
     RevocationListName: REVOCATIONS, "revoked.yaml", None, |_: &str| Ok(Self);
     RatePerSeconds: "a rate such as 100/s, 30/m or 5/h", "100/s", Some("^[0-9]+/[smh]$"), |text: &str| {
         let problem = "expected a rate: a whole number from 1 to 1000000 and /s, /m or /h, such as 100/s";
-        or(parse_rate(text).map(|(count, seconds)| Self(count, seconds)), problem)
+        hints::or(parse_rate(text).map(|(count, seconds)| Self(count, seconds)), problem, hints::rate(text))
     };
     SocketAddr: "an IP address and a port, such as \"0.0.0.0:8443\"", "0.0.0.0:8443",
         Some(r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+$"),
-        |text: &str| or(text.parse().ok(), ADDRESS);
+        |text: &str| text.parse().map_err(|_| format!("{ADDRESS}{}", hints::address(text)));
     IpNet: "an IP address or a CIDR range", "203.0.113.0/24", Some("^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
         |text: &str| parse_net(text).map_err(|problem| problem.to_string());
     HeaderName: "a header name", "X-Signature", None, |text: &str| or(text.parse().ok(), HEADER_NAME);
     HeaderPattern: "a header name, or a prefix such as X-Internal-*", "X-Internal-*", Some(r"^[A-Za-z0-9-]+\*?$"),
         |text: &str| or(Self::parse(text), HEADER_PATTERN);
-    Method: "a method such as POST", "POST", Some("^[^a-z]+$"), |text: &str| or(values::parse_method(text), METHOD);
+    Method: "a method such as POST", "POST", Some("^[^a-z]+$"),
+        |text: &str| hints::or(values::parse_method(text), METHOD, hints::method(text));
     PublicUrl: "a URL such as https://hooks.example.com", "https://hooks.example.com", None,
         |text: &str| or(values::parse_public_url(text), URL);
     WebOrigin: "an origin such as https://app.example.com", "https://app.example.com", Some("^https?://[^/?#@]+$"),
@@ -217,7 +219,7 @@ texts! {
     ComponentIdentifier: "a component identifier such as @method or content-digest", "@method", None,
         |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
     Algorithm: "a JWS algorithm such as RS256", "RS256", Some("^((RS|PS|ES|HS)(256|384|512)|EdDSA|Ed25519)$"),
-        |text: &str| or(Self::named(text), ALGORITHMS);
+        |text: &str| hints::or(Self::named(text), ALGORITHMS, hints::algorithm(text));
     San: "a subject alternative name such as dns:client.example.com", "dns:client.example.com", None,
         |text: &str| Self::parse(text).map_err(|problem| problem.to_string());
     CertificateFingerprint: "a SHA-256 fingerprint in hex", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -264,7 +266,8 @@ impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> Text for Millis<DEFA
     fn parse(text: &str) -> Result<Self, String> {
         let unit = if WHOLE { "" } else { "ms, " };
         let duration = parse_duration(text).filter(|_| !WHOLE || !text.ends_with("ms"));
-        let problem = || format!("expected a duration: a whole number and {unit}s, m, h or d, such as 30s");
+        let hint = || hints::write(hints::duration(text).filter(|hint| !WHOLE || !hint.ends_with("ms")));
+        let problem = || format!("expected a duration: a whole number and {unit}s, m, h or d, such as 30s{}", hint());
         let duration = duration.ok_or_else(problem)?;
         let is_short = duration.as_millis() < MIN.into();
         if is_short { Err("must be longer than zero".to_owned()) } else { Ok(Self(duration)) }
@@ -298,7 +301,7 @@ impl<const DEFAULT: u64, const MIN: u64, const MAX: u64> Text for Bytes<DEFAULT,
 
     fn parse(text: &str) -> Result<Self, String> {
         let problem = "expected a size: a whole number and B, KiB, MiB or GiB, such as 1MiB";
-        let size = or(parse_size(text), problem)?;
+        let size = hints::or(parse_size(text), problem, hints::size(text))?;
         let range = || format!("expected a size from {} to {}", values::write_size(MIN), values::write_size(MAX));
         if (MIN..=MAX).contains(&size) { Ok(Self(size)) } else { Err(range()) }
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::certificate::CertificateYaml;
 use super::scalar::{FileName, HostName, OptionalDuration, Parsed, Text, Timeout};
+use crate::config::hints;
 use crate::config::reader::{Field, List, Section};
 use crate::config::values::{self, parse_duration};
 use crate::route::{HostHeader, PathPrefix, Protocol, Reuse};
@@ -120,7 +121,10 @@ impl Text for TotalTimeout {
             _ if text == "none" => Ok(Self(None)),
             Some(total) if !total.is_zero() => Ok(Self(Some(total))),
             Some(_) => Err("must be longer than zero".to_owned()),
-            None => Err("expected a duration: a whole number and ms, s, m, h or d, such as 30s; or none".to_owned()),
+            None => {
+                let expected = "expected a duration: a whole number and ms, s, m, h or d, such as 30s; or none";
+                Err(format!("{expected}{}", hints::write(hints::duration(text))))
+            }
         }
     }
 

@@ -137,14 +137,20 @@ impl<'a> Reader<'a> {
         for (key, node) in entries.iter().filter(|(key, _)| !known.contains(&key.as_str())) {
             let location = self.below(PathStep::Key(key), Some(node)).location();
             let mut report = self.report.borrow_mut();
-            let problems = &mut report.problems;
+            let (homes, problems) = (report.homes, &mut report.problems);
             let message = match messages::nearest(key, free.iter().copied()) {
                 Some(meant) => {
                     let parent = problems.path(location).parent().unwrap_or_default();
                     problems.excuse(parent.child(meant));
                     format!("unknown field, did you mean `{meant}`?")
                 }
-                None => format!("unknown field; {}", messages::known(&known)),
+                None => {
+                    let homes = homes.map(|homes| homes(&problems.path(location))).unwrap_or_default();
+                    format!(
+                        "unknown field; {}",
+                        messages::elsewhere(key, &homes).unwrap_or_else(|| messages::known(&known))
+                    )
+                }
             };
             problems.add(location, message);
         }

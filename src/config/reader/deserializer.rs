@@ -28,6 +28,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The text, if it comes from the environment.
+    fn substituted(self) -> Option<&'a str> {
+        match (self.value(), self.node.is_some_and(|node| node.is_substituted)) {
+            (Some(NodeValue::String(text)), true) => Some(text),
+            _ => None,
+        }
+    }
+
     fn choose_by_tag<V: Visitor<'a>>(self, variants: &[&str], visitor: V) -> Result<V::Value, ReadError> {
         let entries = self.entries().ok_or_else(|| ReadError::Expected("a mapping".to_owned()))?;
         let tag = entries.iter().find(|(key, _)| key == TAG).map(|(_, node)| node);
@@ -65,7 +73,18 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.value() {
             Some(NodeValue::Bool(value)) => visitor.visit_bool(*value),
-            _ => Err(ReadError::Expected("`true` or `false`".to_owned())),
+            _ => match self.substituted() {
+                Some("true") => visitor.visit_bool(true),
+                Some("false") => visitor.visit_bool(false),
+                _ => Err(ReadError::Expected("`true` or `false`".to_owned())),
+            },
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.substituted().and_then(|text| text.parse().ok()) {
+            Some(number) => visitor.visit_u64(number),
+            None => self.deserialize_any(visitor),
         }
     }
 
@@ -124,7 +143,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let entries = self.entries().ok_or_else(|| ReadError::Expected(messages::mapping(name, fields)))?;
+        let entries = self.entries().ok_or_else(|| match self.value() {
+            Some(NodeValue::String(text)) => ReadError::Message(messages::text_as_mapping(name, fields, text)),
+            _ => ReadError::Expected(messages::mapping(name, fields)),
+        })?;
         let reader = self.located();
         reader.unknown(entries, fields);
         let field = |name: &&'static str| {
@@ -148,6 +170,6 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+        i8 i16 i32 i64 u8 u16 u32 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }

@@ -5,6 +5,7 @@
 
 use strsim::osa_distance;
 
+use crate::config::hints;
 use crate::config::yaml::{Node, NodeValue};
 
 /// The longest value that a message quotes.
@@ -18,7 +19,40 @@ pub(super) fn wrong_type(expected: &str, node: Option<&Node>) -> String {
     match node.map(|node| &node.value) {
         None => format!("missing; expected {expected}"),
         Some(NodeValue::Null) => format!("expected {expected}, got nothing; give a value or remove the line"),
-        Some(value) => format!("expected {expected}, got {}{}", type_of(value), quotes(expected, value)),
+        Some(value) => format!("expected {expected}, got {}{}", type_of(value), remedy(expected, value)),
+    }
+}
+
+/// The value or the form to write in place of a value of another type, where it is clear.
+fn remedy(expected: &str, value: &NodeValue) -> String {
+    let is_bool = expected.contains("`true` or `false`");
+    let is_list = expected.starts_with("a list");
+    match value {
+        NodeValue::String(text) if is_bool => {
+            hints::write(hints::boolean(text).map(|value| format!("{value} without quotes")))
+        }
+        NodeValue::String(text) if expected.starts_with("a whole number") && text.parse::<u64>().is_ok() => {
+            "; remove the quotes".to_owned()
+        }
+        NodeValue::String(_) if is_list => "; write it in brackets: [VALUE]".to_owned(),
+        NodeValue::Mapping(_) if is_list => "; begin each item with `- `".to_owned(),
+        NodeValue::List(_) if expected.starts_with("a mapping") => {
+            "; remove the `-` or the brackets: write `NAME: VALUE`".to_owned()
+        }
+        NodeValue::Number(number) if expected.starts_with("a duration") => {
+            hints::write(hints::duration(&number.to_string()))
+        }
+        NodeValue::Number(number) if expected.starts_with("a size") => hints::write(hints::size(&number.to_string())),
+        NodeValue::Number(number) if expected.starts_with("a rate") => hints::write(hints::rate(&number.to_string())),
+        NodeValue::Number(number) if expected.starts_with("an IP address and a port") => {
+            hints::address(&number.to_string())
+        }
+        NodeValue::Null
+        | NodeValue::Bool(_)
+        | NodeValue::Number(_)
+        | NodeValue::String(_)
+        | NodeValue::List(_)
+        | NodeValue::Mapping(_) => quotes(expected, value).to_owned(),
     }
 }
 
@@ -68,6 +102,17 @@ pub(super) fn mapping(name: &str, fields: &[&str]) -> String {
     }
 }
 
+/// The message for a text in place of a mapping with these fields: a URL or a path has its key.
+pub(super) fn text_as_mapping(name: &str, fields: &[&str], text: &str) -> String {
+    let key = match text {
+        _ if text.contains("://") || text.starts_with("unix:") => "url",
+        _ if text.starts_with('/') => "path",
+        _ => "",
+    };
+    let remedy = if fields.contains(&key) { format!("; write {{ {key}: … }}") } else { String::new() };
+    format!("expected {}, got a string{remedy}", mapping(name, fields))
+}
+
 /// `known fields are …`, for the message about an unknown field.
 pub(super) fn known(fields: &[&str]) -> String {
     match fields {
@@ -75,6 +120,16 @@ pub(super) fn known(fields: &[&str]) -> String {
         [one] => format!("the only field here is `{one}`"),
         several => format!("known fields are {}", quoted(&sorted(several))),
     }
+}
+
+/// The places where a key belongs; an empty one is the top level. `None` if there are none.
+pub(super) fn elsewhere(key: &str, homes: &[String]) -> Option<String> {
+    let place = |home: &String| match home.as_str() {
+        "" => "at the top level of the file".to_owned(),
+        home => format!("under `{home}`"),
+    };
+    let places: Vec<String> = homes.iter().map(place).collect();
+    (!places.is_empty()).then(|| format!("`{key}` belongs {}", places.join(" or ")))
 }
 
 /// `one of …`, or the sole option. The serde name of a type is its form where it contains a space.

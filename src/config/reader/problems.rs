@@ -166,4 +166,6 @@ pub struct Report {
     pub problems: Problems,
     /// The names.
     pub named: Named,
+    /// The places where a key belongs that is unknown at this one.
+    pub homes: Option<fn(&FieldPath) -> Vec<String>>,
 }

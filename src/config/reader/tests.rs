@@ -216,22 +216,28 @@ fn wrong_types_say_what_to_write() {
     let expected = [
         "capacity: expected a whole number of at least 1, got a list",
         "issuers.acme.issuer: expected a string, got a number; put it in quotes",
-        "issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number",
+        "issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; write 30s",
         "issuers.acme.secret: expected {env: NAME} or {file: path}, never the value itself, got a string",
-        "log.access: expected `true` or `false`, got a string",
+        "log.access: expected `true` or `false`, got a string; write true without quotes",
         "min_version: expected one of `1.2`, `1.3`, got a number; put it in quotes",
-        "routes: expected a list, got a mapping",
+        "routes: expected a list, got a mapping; begin each item with `- `",
         "state: expected a mapping, got a string",
         "workers: expected a whole number from 0 to 65535, got a string",
     ];
     assert_eq!(found, expected);
-    assert_eq!(route(json!({"rate": 5})), ["rate: expected a rate such as 100/s, 30/m or 5/h, got a number"]);
+    assert_eq!(
+        route(json!({"rate": 5})),
+        ["rate: expected a rate such as 100/s, 30/m or 5/h, got a number; write 5/s"]
+    );
     assert_eq!(route(json!({"auth": 5})), ["auth: expected a scheme, or `public`, got a number"]);
     assert_eq!(
         route(json!({"audience": 5})),
         ["audience: expected a string or a list, got a number; put it in quotes"]
     );
-    assert_eq!(messages(json!([])), [": expected a mapping, got a list"]);
+    assert_eq!(
+        messages(json!([])),
+        [": expected a mapping, got a list; remove the `-` or the brackets: write `NAME: VALUE`"]
+    );
 }
 
 #[test]
@@ -334,7 +340,7 @@ gateway.yaml:3:3: log.format: expected one of `json`, `text`, got `jsn`; did you
 gateway.yaml:4:3: log.acces: unknown field, did you mean `access`?
 gateway.yaml:5:9: state.type: expected one of `memory`, `embedded`, got `redis`
 gateway.yaml:8:5: issuers.acme.secret: expected {env: NAME} or {file: path}, never the value itself, got a string
-gateway.yaml:9:5: issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number
+gateway.yaml:9:5: issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; write 30s
 gateway.yaml:11:5: routes[0].name: expected a string, got a list
 gateway.yaml:12:12: routes[0].auth.jtw: unknown field, did you mean `jwt`?
 gateway.yaml:13:5: routes[1].audience: expected a string or a list, got nothing; give a value or remove the line

@@ -128,7 +128,10 @@ impl Pool {
             let sender = match free {
                 Some(free) => Ok(free),
                 // Boxed because it is rare and large: it includes name resolution and the TLS handshake.
-                None => Box::pin(self.connect(delivery)).await,
+                None => {
+                    tracing::debug!(upstream = self.url(), "connecting to the upstream");
+                    Box::pin(self.connect(delivery)).await
+                }
             };
             let sender = match sender {
                 Ok(sender) => sender,

@@ -50,7 +50,7 @@ fn two_lengths_are_none() {
         "Content-Length: 18446744073709551616",
         "Content-Length: -1",
     ] {
-        assert_eq!(follow(&head(fields)).1, Err(FramingError::Ambiguous), "{fields}");
+        assert!(matches!(follow(&head(fields)).1, Err(FramingError::Ambiguous(_))), "{fields}");
     }
 }
 
@@ -59,12 +59,15 @@ fn a_transfer_encoding_is_chunked_and_nothing_else() {
     for value in
         ["Chunked", "gzip, chunked", "chunked, identity", "identity", "", "\"chunked\"", "chunked;q=1", "xchunked"]
     {
-        assert_eq!(follow(&head(&format!("Transfer-Encoding: {value}"))).1, Err(FramingError::Ambiguous), "{value}");
+        assert!(
+            matches!(follow(&head(&format!("Transfer-Encoding: {value}"))).1, Err(FramingError::Ambiguous(_))),
+            "{value}"
+        );
     }
     let twice = "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked";
-    assert_eq!(follow(&head(twice)).1, Err(FramingError::Ambiguous));
+    assert!(matches!(follow(&head(twice)).1, Err(FramingError::Ambiguous(_))));
     let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(follow(old).1, Err(FramingError::Ambiguous));
+    assert!(matches!(follow(old).1, Err(FramingError::Ambiguous(_))));
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn lines_end_and_begin_in_one_way() {
         "\n\nGET / HTTP/1.1\r\n\r\n",
         "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     ] {
-        assert_eq!(follow(head.as_bytes()).1, Err(FramingError::Ambiguous), "{}", head.escape_debug());
+        assert!(matches!(follow(head.as_bytes()).1, Err(FramingError::Ambiguous(_))), "{}", head.escape_debug());
     }
 }
 
@@ -104,11 +107,11 @@ fn a_request_line_has_three_words_and_a_header_a_name() {
         "GET  HTTP/1.1",
         "PRI * HTTP/2.0",
     ] {
-        assert_eq!(follow(format!("{line}\r\n").as_bytes()).1, Err(FramingError::Ambiguous), "{line}");
+        assert!(matches!(follow(format!("{line}\r\n").as_bytes()).1, Err(FramingError::Ambiguous(_))), "{line}");
     }
     assert_eq!(follow(b"GET /a#b HTTP/1.1\r\n").1, Err(FramingError::Fragment));
     for field in ["Host : a", "Host\t: a", ": a", "a", "Ho st: a", "H\u{f6}st: a", "Content-Length\0: 5", "(a): b"] {
-        assert_eq!(follow(&head(field)).1, Err(FramingError::Ambiguous), "{field}");
+        assert!(matches!(follow(&head(field)).1, Err(FramingError::Ambiguous(_))), "{field}");
     }
     assert_eq!(follow(&head("X-A:\u{f6}\t ~!")).1, Ok(()));
 }
@@ -137,7 +140,7 @@ fn chunks_have_a_size_and_nothing_beside_it() {
     ] {
         let mut bytes = head("Transfer-Encoding: chunked");
         bytes.extend_from_slice(chunk.as_bytes());
-        assert_eq!(follow(&bytes).1, Err(FramingError::Ambiguous), "{}", chunk.escape_debug());
+        assert!(matches!(follow(&bytes).1, Err(FramingError::Ambiguous(_))), "{}", chunk.escape_debug());
     }
 }
 
@@ -164,7 +167,7 @@ fn valid_bytes_before_an_error_are_passed_on() {
     bytes.extend_from_slice(b"GET / HTTP/1.1\r\n");
     let line = bytes.len();
     bytes.extend_from_slice(b"X : y\r\n\r\n");
-    assert_eq!(framing().follow(&bytes), Err((line, FramingError::Ambiguous)));
+    assert!(matches!(framing().follow(&bytes), Err((at, FramingError::Ambiguous(_))) if at == line));
     assert_eq!(framing().follow(&bytes[..first]), Ok(()));
 }
 

@@ -76,7 +76,7 @@ impl Upstream {
     pub async fn http2_tls(chain: &str, key: &str, alpn: &'static [u8]) -> Self {
         let certificate = hookgate::tls::Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let mut config =
-            hookgate::tls::server_config(vec![certificate], hookgate::tls::MinVersion::Tls12, None).unwrap();
+            hookgate::tls::server_config(vec![certificate], &[], hookgate::tls::MinVersion::Tls12, None).unwrap();
         Arc::make_mut(&mut config).alpn_protocols =
             [alpn.to_vec()].into_iter().filter(|name| !name.is_empty()).collect();
         let (seen, tls) = (Arc::new(Mutex::new(Vec::new())), TlsAcceptor::from(config));

@@ -316,7 +316,7 @@ fn a_rejection_names_what_is_wrong() {
         ),
         (json!({"aud": ["x\n", "y"]}), "expected aud \"https://api.example.com/webhook\", got \"x\\n\", \"y\""),
         (json!({"aud": []}), "expected aud \"https://api.example.com/webhook\", got none"),
-        (json!({"exp": "soon"}), "`exp` does not have the type of RFC 7519 §4.1"),
+        (json!({"exp": "soon"}), "`exp` must be a number of seconds (RFC 7519 §4.1), and is a text"),
     ] {
         assert_eq!(detail(changes.clone()), told, "{changes}");
         assert!(!detail(changes).contains(secret));

@@ -10,7 +10,14 @@ pub(super) fn variants(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("its line endings were changed from LF to CRLF", replaced(body, b"\r\n", b"\n")),
         ("its byte order mark was removed", [b"\xef\xbb\xbf", body].concat()),
     ];
+    let latin: String = body.iter().copied().map(char::from).collect();
+    variants.push(("it was re-encoded from UTF-8 to ISO-8859-1", latin.into_bytes()));
     if let Ok(text) = std::str::from_utf8(body) {
+        let latin: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(letter).ok()).collect();
+        variants.extend(latin.map(|body| ("it was re-encoded from ISO-8859-1 to UTF-8", body)));
+        let spaces = "its spaces were re-encoded: `+` and `%20` are the same in a form, and not in what is signed";
+        variants.push((spaces, text.replace("%20", "+").into()));
+        variants.push((spaces, text.replace('+', "%20").into()));
         let escaped = escape_unicode(text);
         variants.push((
             "it was re-serialized; its sender writes non-ASCII characters as \\u escapes",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::compiler::Compiler;
 use crate::auth::keys::{Algorithm, BearerToken, JwksAccess, KeySet, Keys, RemoteKeys, RemoteSource};
+use crate::config::compiled::NamedServer;
 use crate::config::file::{JwksYaml, Parsed, Pin};
 use crate::config::reader::{Field, List, Location, Section};
 use crate::config::values::discovery_address;
@@ -173,6 +174,8 @@ impl Compiler<'_> {
         if let Some(cache) = &keys.source.cache {
             self.sole_cache(cache, &keys, file.cache.at);
         }
+        let written = [file.url.written_at(), file.discovery_url.written_at()].into_iter().flatten().next();
+        self.server(written.unwrap_or(file.discovery.at), NamedServer::KeySet(Arc::clone(&keys)));
         Some(Keys::Remote(keys))
     }
 

@@ -1,0 +1,81 @@
+//! The end of `hookgate init`: what to enter in the provider's console, and the next three commands.
+
+use super::arguments::InitArguments;
+use super::template::{Answers, PresetAnswers, SchemeAnswers, TlsAnswer};
+use crate::cli::presets::page;
+
+pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
+    let console = match &answers.scheme {
+        SchemeAnswers::Preset(preset) => console(answers, preset, arguments),
+        SchemeAnswers::Jwt(jwt) => {
+            format!("\nThe sender calls {}\nwith a token of {} in `Authorization: Bearer`.\n", url(answers), jwt.issuer)
+        }
+    };
+    let config = match arguments.config.to_str() {
+        Some("gateway.yaml") => String::new(),
+        _ => format!(" -c {}", arguments.config.display()),
+    };
+    format!(
+        "{console}\nNext:\n  hookgate check{config}\n  hookgate run{config}\n  {}\n",
+        request(answers, arguments, &config)
+    )
+}
+
+fn url(answers: &Answers) -> String {
+    answers.public_url.origin() + &answers.public_url.path
+}
+
+fn console(answers: &Answers, preset: &PresetAnswers, arguments: &InitArguments) -> String {
+    let title = &preset.preset.title;
+    let mut lines = format!("\nIn the console of {title}:\n  URL: {}\n", url(answers));
+    let beside = |name: &str| arguments.config.with_file_name(name).display().to_string();
+    if let (Some((file, _)), Some((key, what))) = (&preset.key, page::key_of(&preset.preset)) {
+        let file = beside(file);
+        lines.push_str(&match (key, arguments.secret_file.is_some()) {
+            ("secret", false) => format!(
+                "  secret: {what}\n    must be what {file} contains: enter it there, or copy the one that is shown there into the \
+                 file\n"
+            ),
+            _ => format!("  {key}: {what}\n    must be what {file} contains\n"),
+        });
+    }
+    if let Some(token) = &preset.token {
+        lines.push_str(&format!("  verify token: enter what {} contains\n", beside(token)));
+    }
+    for (name, values) in &preset.parameters {
+        lines.push_str(&format!("  {name}: {}\n", values.join(", ")));
+    }
+    lines
+}
+
+/// A command that sends a request: a signed one that passes if the sender's key is here, otherwise one that is rejected.
+fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String {
+    let can_sign = match &answers.scheme {
+        SchemeAnswers::Preset(preset) => preset.preset.secret.is_some(),
+        SchemeAnswers::Jwt(_) => arguments.issuer.as_deref().is_none_or(|issuer| issuer == "dev"),
+    };
+    let folder = arguments.config.with_file_name("certs");
+    let is_here = config.is_empty();
+    match (&answers.tls, can_sign) {
+        (TlsAnswer::Dev { .. }, true) if is_here => format!("hookgate sign{config} --send"),
+        (TlsAnswer::Dev { .. }, true) => {
+            format!("hookgate sign{config} --key {} --send", folder.join("issuer.key").display())
+        }
+        (TlsAnswer::Files { .. }, true) => {
+            format!("hookgate sign{config} --url {} --send", answers.public_url.origin())
+        }
+        (TlsAnswer::Plaintext, true) => format!("hookgate sign{config} --send"),
+        (TlsAnswer::Dev { .. }, false) => {
+            let port = answers.listen.rsplit(':').next().unwrap_or_default();
+            let path = &answers.public_url.path;
+            let ca = folder.join("ca.crt");
+            format!(
+                "curl -i --cacert {} -X POST https://localhost:{port}{path}      # 401: it has no credential",
+                ca.display()
+            )
+        }
+        (TlsAnswer::Files { .. } | TlsAnswer::Plaintext, false) => {
+            format!("curl -i -X POST {}      # 401: it has no credential", url(answers))
+        }
+    }
+}
