@@ -14,6 +14,7 @@ mod probes;
 mod report;
 mod run;
 mod target;
+mod timing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub struct AuditArguments {
     /// File with the CA certificates to trust [default: the public ones]
     #[arg(long)]
     cacert: Option<PathBuf>,
+    /// Compare the time of rejections too, by this many requests of each of two kinds; needs the secret
+    #[arg(long, value_name = "SAMPLES", value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    timing: Option<u32>,
     /// Requests a second
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
@@ -123,7 +127,7 @@ pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
     let upstream = arguments.upstream_direct.as_deref().map(resolve).transpose()?;
     let known = Knowledge::new(arguments, &target)?;
     let baseline = arguments.baseline.as_deref().map(read_baseline).transpose()?;
-    let mut probes = probes::all(&known, &target, upstream.is_some(), arguments.rate >= 10)?;
+    let mut probes = probes::all(&known, &target, upstream.is_some(), arguments)?;
     let left_out = leave_out(&mut probes, arguments.allow_side_effects);
     if arguments.plan {
         report::plan(&target, &known, &probes, &left_out);

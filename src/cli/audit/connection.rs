@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::super::sign::Draft;
 use super::finding::Evidence;
 use super::probe::Check;
-use super::target::{MARKER, Target};
+use super::target::Target;
 
 /// Days before the end of a certificate from which it is reported.
 const DAYS_LEFT: i64 = 14;
@@ -70,8 +70,11 @@ pub(super) async fn check(
         Check::BodyLimit => {
             let head = format!(
                 "{} {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {ANNOUNCED}\r\n\
-                 {MARKER}: 1\r\n\r\n",
-                blank.method, blank.target, blank.host
+                 {}\r\n",
+                blank.method,
+                blank.target,
+                blank.host,
+                target.marker_line()
             );
             // A server with a limit rejects the head; one without waits for the body.
             match tokio::time::timeout(PATIENCE, target.raw_request(head.as_bytes())).await {
@@ -102,8 +105,10 @@ async fn plain_http(
         return Ok(weak(format!("POST {}{}", target.origin, target.path), "the endpoint has no TLS".to_owned()));
     }
     let head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n{MARKER}: 1\r\n\r\n{{}}",
-        blank.target, target.host
+        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n{}\r\n{{}}",
+        blank.target,
+        target.host,
+        target.marker_line()
     );
     for port in [80, target.address.port()] {
         // A closed port is right.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Fix, Mappings, Rule, Severity};
 use super::knowledge::Depth;
+use super::timing::TimingComparison;
 
 /// The report of one audit.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -25,6 +26,8 @@ pub(super) struct AuditReport {
     pub(super) requests: usize,
     /// Why the audit stopped before its end.
     pub(super) stopped: Option<String>,
+    /// The times of rejections, if they were compared.
+    pub(super) timing: Option<TimingComparison>,
     /// The weaknesses that were found, the worst first.
     pub(super) findings: Vec<Finding>,
     /// The rules that were checked.

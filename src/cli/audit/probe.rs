@@ -27,6 +27,8 @@ pub(super) enum Act {
     Elsewhere(Box<Draft>),
     /// The request is not well-formed: any response but a server error is right.
     Malformed(Box<Draft>),
+    /// The times of the responses to both must not differ.
+    Timing { first_wrong: Box<Draft>, last_wrong: Box<Draft>, samples: u32 },
     /// A check of the connection.
     Connection(Check),
 }

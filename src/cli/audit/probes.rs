@@ -4,12 +4,21 @@ mod blind;
 mod signed;
 mod token;
 
+use super::AuditArguments;
 use super::knowledge::{Knowledge, Source};
 use super::probe::{Check, Probe};
 use super::target::Target;
 
+/// Requests a second from which 50 rejections in a row are tried.
+const RATE_OF_MANY: u32 = 10;
+
 /// All probes that this knowledge allows.
-pub(super) fn all(known: &Knowledge, target: &Target, has_upstream: bool, many: bool) -> anyhow::Result<Vec<Probe>> {
+pub(super) fn all(
+    known: &Knowledge,
+    target: &Target,
+    has_upstream: bool,
+    arguments: &AuditArguments,
+) -> anyhow::Result<Vec<Probe>> {
     let mut probes = connection(target, has_upstream);
     probes.extend(blind::probes(known, known.now)?);
     if let Some(good) = known.good()? {
@@ -17,11 +26,14 @@ pub(super) fn all(known: &Knowledge, target: &Target, has_upstream: bool, many: 
         if let Source::Signer(signer) = &known.source {
             probes.extend(signed::of_key(signer)?);
             probes.extend(token::of_key(signer)?);
+            if let Some(samples) = arguments.timing {
+                probes.extend(signed::timing(known, signer, samples)?);
+            }
         }
         probes.extend(signed::repeats(known)?);
     }
     probes.push(Probe::connection("body-limit-missing", "a body of 1 GiB is announced", Check::BodyLimit));
-    if many {
+    if arguments.rate >= RATE_OF_MANY {
         let name = "50 requests with an invalid credential";
         probes.push(Probe::connection("rejection-rate-unlimited", name, Check::RejectionRate));
     }

@@ -55,6 +55,9 @@ pub(super) fn text(report: &AuditReport) -> String {
     for (reason, rules) in reasons {
         text.push_str(&format!("\nNot decided, since {reason}:\n  {}\n", rules.join(" ")));
     }
+    if let Some(timing) = &report.timing {
+        text.push_str(&format!("\nTime of rejections: {}\n", timing.text()));
+    }
     let count = report.findings.iter().filter(|finding| !finding.accepted).count();
     text.push_str(&format!("\n{} rules checked, {count} weaknesses", report.checked.len()));
     text

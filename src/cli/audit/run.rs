@@ -1,6 +1,6 @@
 //! Sends the probes, and decides by the responses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -15,8 +15,9 @@ use super::passive;
 use super::probe::{Act, Check, Probe};
 use super::report::{described, masked};
 use super::target::{Answer, Target};
+use super::timing::TimingComparison;
 
-/// Responses with a server error, or none, after which the audit stops.
+/// Responses with a server error, or missing ones, in a row after which the audit asks whether the endpoint is well.
 const DISTRESS: usize = 5;
 
 /// One audit.
@@ -38,6 +39,7 @@ pub(super) struct Run<'t> {
     stopped: Option<String>,
     /// The response to the first valid request.
     control: Option<Answer>,
+    timing: Option<TimingComparison>,
 }
 
 /// A response to an invalid request.
@@ -74,6 +76,7 @@ impl<'t> Run<'t> {
             failures: 0,
             stopped: None,
             control: None,
+            timing: None,
         }
     }
 
@@ -106,7 +109,7 @@ impl<'t> Run<'t> {
             } else {
                 self.probe(&mut pace, probe).await;
             }
-            if self.failures >= DISTRESS {
+            if self.failures >= DISTRESS && self.is_distressed(&mut pace, &blank).await {
                 self.stopped = Some(format!("{DISTRESS} server errors or missing responses in a row"));
                 break;
             }
@@ -127,7 +130,8 @@ impl<'t> Run<'t> {
                 | Act::Once { .. }
                 | Act::Retry(_)
                 | Act::Elsewhere(_)
-                | Act::Malformed(_) => {
+                | Act::Malformed(_)
+                | Act::Timing { .. } => {
                     self.skip(probe.rule, "the certificate is not valid; --cacert trusts another CA")
                 }
             }
@@ -157,10 +161,20 @@ impl<'t> Run<'t> {
         pace.tick().await;
         self.requests += 1;
         let answer = self.target.send(draft).await;
-        // 500 for an invalid request is a finding; an overloaded server has no response, or one of these.
-        let is_bad = answer.as_ref().map_or(true, |answer| matches!(answer.status.as_u16(), 502..=504));
+        let is_bad = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.failures = if is_bad { self.failures + 1 } else { 0 };
         answer
+    }
+
+    /// Whether the request to which `before` was the response gets none now, or a server error that it did not get then.
+    /// An application may answer each invalid request with 500, which is a finding, and no distress.
+    async fn is_distressed(&mut self, pace: &mut Interval, before: &Answer) -> bool {
+        let Ok(now) = self.send(pace, &self.known.blank.clone()).await else { return true };
+        let is_distressed = now.status.is_server_error() && now.status != before.status;
+        if !is_distressed {
+            self.failures = 0;
+        }
+        is_distressed
     }
 
     async fn probe(&mut self, pace: &mut Interval, probe: &Probe) {
@@ -169,6 +183,9 @@ impl<'t> Run<'t> {
             Act::Malformed(draft) => self.malformed(pace, probe, draft).await,
             Act::Once { first, again } => self.once(pace, probe, first, again).await,
             Act::Retry(draft) => self.retry(pace, probe, draft).await,
+            Act::Timing { first_wrong, last_wrong, samples } => {
+                self.timing(pace, probe, [first_wrong, last_wrong], *samples).await
+            }
             Act::Connection(check) => self.connection(pace, probe, *check).await,
         };
         let outcome = outcome.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
@@ -246,10 +263,45 @@ impl<'t> Run<'t> {
 
     async fn retry(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
         pace.tick().await;
+        self.requests += 1;
         self.target.break_off(draft).await?;
         let answer = self.send(pace, draft).await?;
         let evidence = self.evidence_of(&probe.name, draft, &answer);
         Ok(if answer.status.is_success() { Outcome::Held } else { Outcome::Weak(evidence) })
+    }
+
+    /// Both requests in turn, in an order that a periodic load does not follow.
+    async fn timing(
+        &mut self,
+        pace: &mut Interval,
+        probe: &Probe,
+        drafts: [&Draft; 2],
+        samples: u32,
+    ) -> anyhow::Result<Outcome> {
+        let mut times = [Vec::new(), Vec::new()];
+        let mut statuses = BTreeSet::new();
+        for round in 0..samples {
+            let order = if random_id().as_bytes().first().is_some_and(|byte| byte % 2 == 0) { [0, 1] } else { [1, 0] };
+            for kind in order {
+                let (Some(draft), Some(times)) = (drafts.get(kind), times.get_mut(kind)) else { continue };
+                let answer = self.send(pace, draft).await?;
+                times.push(answer.time);
+                statuses.insert(answer.status);
+            }
+            if statuses.len() > 1 || statuses.iter().any(|status| status.is_success() || status.as_u16() == 429) {
+                return Ok(Outcome::Undecided(format!("the responses have the statuses {statuses:?} after {round} samples")));
+            }
+        }
+        let [first_wrong, last_wrong] = &times;
+        let comparison = TimingComparison::new(first_wrong, last_wrong);
+        let evidence = Evidence {
+            probe: probe.name.clone(),
+            request: masked(drafts[0], &self.known.credentials),
+            response: comparison.text(),
+        };
+        let differs = comparison.differs();
+        self.timing = Some(comparison);
+        Ok(if differs { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
     async fn connection(&mut self, pace: &mut Interval, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
@@ -335,6 +387,7 @@ impl<'t> Run<'t> {
             depth: self.known.depth(),
             requests: self.requests,
             stopped: self.stopped,
+            timing: self.timing,
             findings,
             unchecked: unchecked.collect(),
             checked: self.checked.iter().map(|&id| id.to_owned()).collect(),

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use super::super::sign::Draft;
 
 /// Header of every request, by which the owner of the endpoint finds them in a log.
-pub(super) const MARKER: &str = "hookgate-audit";
+const MARKER: &str = "hookgate-audit";
 
 /// Bytes of a response that are read.
 const MAX_RESPONSE: usize = 64 << 10;
@@ -50,6 +50,8 @@ pub(super) struct Answer {
     pub(super) headers: http::HeaderMap,
     /// The first bytes of the body.
     pub(super) body: Vec<u8>,
+    /// From the request, on an open connection, to the head of the response.
+    pub(super) time: Duration,
 }
 
 impl Target {
@@ -100,6 +102,11 @@ impl Target {
     /// Whether the traffic stays on this machine.
     pub(super) const fn is_loopback(&self) -> bool {
         self.address.ip().is_loopback()
+    }
+
+    /// The marker as a line of a message, or nothing.
+    pub(super) fn marker_line(&self) -> String {
+        if self.marked { format!("{MARKER}: {}\r\n", env!("CARGO_PKG_VERSION")) } else { String::new() }
     }
 
     /// Sends one request over a connection of its own. Redirects are not followed.
@@ -199,12 +206,12 @@ impl Target {
             request = request.header(MARKER, env!("CARGO_PKG_VERSION"));
         }
         let request = request.header("connection", "close").body(Full::new(Bytes::from(draft.body.clone())))?;
+        let start = Instant::now();
         let (head, body) = sender.send_request(request).await?.into_parts();
-        // A longer body is not read to its end.
-        let body =
-            Limited::new(body, MAX_RESPONSE).collect().await.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+        let time = start.elapsed();
+        let body = beginning(body).await;
         connection.abort();
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_vec() })
+        Ok(Answer { status: head.status, headers: head.headers, body, time })
     }
 }
 
@@ -212,6 +219,18 @@ impl Target {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// The first bytes of a body. A longer one is not read to its end, and one that breaks off counts as far as it came.
+async fn beginning(mut body: hyper::body::Incoming) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < MAX_RESPONSE
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+    }
+    bytes.truncate(MAX_RESPONSE);
+    bytes
 }
 
 async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {

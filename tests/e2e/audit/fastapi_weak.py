@@ -5,6 +5,7 @@ gallery.yaml names the weakness of each path. Never copy code from here.
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import pathlib
@@ -164,6 +165,18 @@ async def equals(request: Request):
     if "sha256=" + hexdigest(GITHUB, raw) != request.headers.get("x-hub-signature-256"):
         raise HTTPException(401)
     return processed(("equals", raw))
+
+
+@app.post("/slow-equals")
+async def slow_equals(request: Request):
+    """Compares character by character, each by a slow hash, and ends at the first that differs."""
+    raw = await body(request)
+    given = request.headers.get("x-hub-signature-256", "")
+    hashed = lambda character: hashlib.pbkdf2_hmac("sha256", character.encode(), b"salt", 100)
+    for right, sent in itertools.zip_longest("sha256=" + hexdigest(GITHUB, raw), given, fillvalue=""):
+        if hashed(right) != hashed(sent):
+            raise HTTPException(401)
+    return processed(("slow-equals", raw))
 
 
 @app.post("/unset-secret")
@@ -348,6 +361,14 @@ async def jwt_no_jti(request: Request):
 async def jwt_query(request: Request):
     token = request.query_params.get("access_token") or bearer(request)
     scoped(verified(token))
+    return {"processed": True}
+
+
+@app.post("/jwt/last-header")
+async def jwt_last_header(request: Request):
+    """Reads the last of several Authorization headers, as a proxy in front may not do."""
+    last = (request.headers.getlist("authorization") or [""])[-1]
+    scoped(verified(last.removeprefix("Bearer ")))
     return {"processed": True}
 
 

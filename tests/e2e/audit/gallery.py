@@ -145,6 +145,9 @@ class Gallery:
         given, ca = endpoint.get("given", {}), ["--cacert", str(self.folder / "ca.pem")]
         always = ["--i-own-this", "--allow-private-address", "--allow-side-effects"]
         always += ca if self.url(endpoint).startswith("https:") else []
+        second = {"SECOND": self.ports.get(self.apps[endpoint["app"]].get("behind"))}
+        for each in DEPTHS[: DEPTHS.index(depth) + 1]:
+            always += [str(option) for option in replaced(endpoint.get("options", {}).get(each, []), second)]
         if depth == "blind":
             return always
         if depth == "captured":
@@ -161,7 +164,7 @@ class Gallery:
         """gateway.yaml with the route of an endpoint."""
         route = {"name": "audit", "match": {"path": endpoint["path"]}, "upstream": {"url": "http://127.0.0.1:9"}}
         issuers = {"issuers": DECLARED["gateway"]["issuers"]} if "jwt" in endpoint["given"]["route"]["auth"] else {}
-        listeners = [{"address": "127.0.0.1:9", "plaintext": True}]
+        listeners = [{"address": "127.0.0.1:8", "plaintext": True}]
         file = self.folder / f"{endpoint['name']}.yaml"
         file.write_text(json.dumps({"listeners": listeners, **issuers, "routes": [route | endpoint["given"]["route"]]}))
         return file

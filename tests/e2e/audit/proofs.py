@@ -54,8 +54,10 @@ class Endpoint:
 
     def send(self, headers=(), body=b'{"id":"x","type":"audit"}', method="POST", url=None):
         verify = False if "other-name" in self.declared["app"] else self.tls
+        # Pairs may name a header twice.
+        pairs = list(headers.items()) if isinstance(headers, dict) else list(headers)
         with httpx.Client(verify=verify, trust_env=False, timeout=90) as client:
-            return client.request(method, url or self.url, content=body, headers=dict(headers))
+            return client.request(method, url or self.url, content=body, headers=pairs)
 
     def accepts(self, *request, **options):
         return self.send(*request, **options).is_success
@@ -235,6 +237,14 @@ def oracle(endpoint):
     return len(kinds) > 1
 
 
+@proof("multiple-credentials", "captured", of="jwt")
+def two_credentials(endpoint):
+    headers, body = endpoint.genuine()
+    rest = [(name, value) for name, value in headers.items() if name != "Authorization"]
+    wrong = ("Authorization", "Bearer x")
+    return endpoint.accepts([*rest, wrong, ("Authorization", headers["Authorization"])], body)
+
+
 # --- with the key -----------------------------------------------------------------------------------------------------
 
 
@@ -405,6 +415,32 @@ def old_tls(endpoint):
         handshake(endpoint, context)
         return True
     return False
+
+
+@proof("upstream-exposed", "blind")
+def exposed(endpoint):
+    options = endpoint.declared.get("options", {}).get("blind", [])
+    if "--upstream-direct" not in options:
+        return False
+    second = endpoint.gallery.ports[endpoint.gallery.apps[endpoint.declared["app"]]["behind"]]
+    return endpoint.send(url=options[1].replace("SECOND", str(second))).status_code > 0
+
+
+@proof("timing-oracle", "key", of="github")
+def slow_comparison(endpoint):
+    """Twenty rejections of each kind: those of an almost right signature take longer than all of a wrong one."""
+    if "slow" not in endpoint.declared["name"]:
+        return False  # what is faster cannot be shown here
+    times = {0: [], -1: []}
+    for _ in range(20):
+        for at in times:
+            headers, body = endpoint.genuine()
+            signature = list(headers["X-Hub-Signature-256"].removeprefix("sha256="))
+            signature[at] = "a" if signature[at] != "a" else "b"
+            started = time.perf_counter()
+            endpoint.send(headers | {"X-Hub-Signature-256": "sha256=" + "".join(signature)}, body)
+            times[at].append(time.perf_counter() - started)
+    return sorted(times[0])[10] < sorted(times[-1])[5]
 
 
 @proof("tls-certificate-invalid", "blind")

@@ -25,6 +25,8 @@ pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<
         let Some((_, value)) = good.headers.iter().find(|(header, _)| header == name) else { continue };
         let header = |value: &str| with(good, &[(name.as_str(), value)]);
         probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), header("")?));
+        let malformed = if is_token { "Bearer hookgate" } else { "hookgate" };
+        probes.push(Probe::reject("signature-presence-only", format!("a malformed {name}"), header(malformed)?));
         if let Some(changed) = scrambled(value) {
             let what = format!("{name} with another signature");
             probes.push(Probe::reject("signature-presence-only", what, header(&changed)?));
@@ -90,6 +92,31 @@ pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
         probes.push(Probe::reject("timestamp-future", name, signer.at(early)?).valid());
     }
     Ok(probes)
+}
+
+/// Two requests that differ in one character of the signature: the first, or one of the last.
+pub(super) fn timing(known: &Knowledge, signer: &Signer, samples: u32) -> anyhow::Result<Option<Probe>> {
+    let good = signer.genuine()?;
+    let signature = known.credentials.iter().find_map(|name| {
+        let (_, value) = good.headers.iter().find(|(header, _)| header == name)?;
+        let longest = longest_segment(value)?;
+        let start = value.rfind(longest)?;
+        // The very last character of base64 may carry unused bits.
+        let end = start + longest.trim_end_matches('=').len().checked_sub(2)?;
+        Some((name.as_str(), changed_at(value, start)?, changed_at(value, end)?))
+    });
+    let Some((name, first, last)) = signature else { return Ok(None) };
+    let (first_wrong, last_wrong) = (Box::new(with(&good, &[(name, &first)])?), Box::new(with(&good, &[(name, &last)])?));
+    let probe = Probe::reject("timing-oracle", format!("{samples} times a signature whose first or last character is wrong"), good);
+    Ok(Some(Probe { act: Act::Timing { first_wrong, last_wrong, samples }, ..probe }))
+}
+
+/// The text with another letter or digit at this byte.
+fn changed_at(text: &str, at: usize) -> Option<String> {
+    let (before, rest) = text.split_at_checked(at)?;
+    let mut rest = rest.chars();
+    let other = if rest.next()? == 'a' { 'b' } else { 'a' };
+    Some(format!("{before}{other}{}", rest.as_str()))
 }
 
 /// Requests that are sent twice.
@@ -243,9 +270,14 @@ fn segments(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The part of a header's value that is most likely a signature.
+fn longest_segment(value: &str) -> Option<&str> {
+    segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())
+}
+
 /// The value with another signature of the same form; `None` if it contains none.
 fn scrambled(value: &str) -> Option<String> {
-    let longest = segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())?;
+    let longest = longest_segment(value)?;
     let is_hex = longest.chars().all(|c| c.is_ascii_hexdigit());
     let other = |c: char| match c {
         '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
@@ -268,7 +300,7 @@ fn scrambled(value: &str) -> Option<String> {
 
 /// The value with half of its signature; `None` if it contains none.
 fn truncated(value: &str) -> Option<String> {
-    let longest = segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())?;
+    let longest = longest_segment(value)?;
     // A multiple of four letters is valid base64, and an even number valid hex.
     let half = longest.get(..longest.len() / 8 * 4)?;
     let at = value.rfind(longest)?;
