@@ -2,7 +2,7 @@
 //! that a case is not as expected, 64 an error in the command line or in the configuration.
 
 mod arguments;
-mod audit;
+pub mod audit;
 mod certs;
 mod check;
 mod demo;
@@ -103,8 +103,8 @@ pub enum Command {
     Check(check::CheckArguments),
     /// List the presets for webhook providers, or print one in full
     Presets(presets::PresetsArguments),
-    /// Print the JSON Schema of gateway.yaml, for editors
-    Schema,
+    /// Print the JSON Schema of gateway.yaml, for editors, or of the report of an audit
+    Schema(SchemaArguments),
     /// Run a demo on this machine: a vulnerable upstream, the gateway in front of it, and the classic attacks
     #[command(after_help = EXIT_CODES_OF_DEMO)]
     Demo(demo::DemoArguments),
@@ -129,6 +129,23 @@ pub enum Command {
     Man(reference::ManArguments),
 }
 
+/// Arguments of `hookgate schema`.
+#[derive(Debug, clap::Args)]
+pub struct SchemaArguments {
+    /// Document that the schema describes
+    #[arg(value_enum, default_value_t = SchemaOf::Gateway)]
+    of: SchemaOf,
+}
+
+/// A document with a JSON Schema.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SchemaOf {
+    /// gateway.yaml
+    Gateway,
+    /// The report of `hookgate audit --json`
+    Audit,
+}
+
 impl Command {
     /// Runs the command.
     ///
@@ -147,8 +164,11 @@ impl Command {
             Self::Init(arguments) => init::init(&arguments),
             Self::Check(arguments) => check::check(&arguments),
             Self::Presets(arguments) => presets::presets(&arguments),
-            Self::Schema => {
-                println!("{:#}", crate::config::schema());
+            Self::Schema(arguments) => {
+                match arguments.of {
+                    SchemaOf::Gateway => println!("{:#}", crate::config::schema()),
+                    SchemaOf::Audit => println!("{:#}", audit::schema()),
+                }
                 Ok(())
             }
             Self::Demo(arguments) => demo::demo(&arguments),

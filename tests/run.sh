@@ -82,8 +82,8 @@ announce() {
     fi
     echo "Python packages:     installs tests/requirements.txt and tests/deploy/requirements.txt into $VENV;"
     echo "                     300 MB, the first time a minute"
-    echo "Node packages:       installs those of tests/e2e/oidc, tests/e2e/websocket and examples/express-github there;"
-    echo "                     seconds"
+    echo "Node packages:       installs those of tests/e2e/oidc, websocket and audit, and of examples/express-github"
+    echo "                     there; seconds"
     if ! has node || ! has npm; then echo "Node:                installs $NODE_WHEEL into $VENV; 200 MB"; fi
     echo "Build and tests:     on two cores 10 to 15 minutes the first time, then 5 to 10"
 }
@@ -128,6 +128,7 @@ make_environment() {
     install_node_packages tests/e2e/oidc
     install_node_packages tests/e2e/websocket
     install_node_packages examples/express-github
+    install_node_packages tests/e2e/audit
 }
 
 # Arguments: a folder with the packages of a Node program.
@@ -183,6 +184,17 @@ examples() {
     fi
 }
 
+audit() {
+    local name="end to end: hookgate audit"
+    if has_sinatra; then
+        end_to_end "$name: the gallery by attacks without it" "node nginx puma" python tests/e2e/audit/proofs.py
+        end_to_end "$name: the gallery" "node nginx puma" python tests/e2e/audit/matrix.py
+    else
+        skip "$name" "Sinatra is missing (Debian's ruby-sinatra)"
+    fi
+    end_to_end "$name: the tutorial" "" python tests/e2e/audit/tutorial.py
+}
+
 deployment() {
     if [ -n "${CI:-}${HOOKGATE_IMAGE:-}" ]; then
         local host
@@ -222,6 +234,7 @@ main() {
     end_to_end "end to end: gRPC with grpcio" "" python tests/e2e/grpc_calls.py
     end_to_end "end to end: certificates from an ACME server" "pebble faketime" python tests/e2e/acme.py
     examples
+    audit
     end_to_end "deployment files" "promtool openssl curl" deployment
 }
 

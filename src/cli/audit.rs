@@ -8,6 +8,7 @@ mod catalogue;
 mod connection;
 mod finding;
 mod knowledge;
+mod page;
 mod passive;
 mod probe;
 mod probes;
@@ -25,6 +26,7 @@ use super::arguments::OutputFormat;
 use catalogue::{RULES, Severity};
 use finding::{AuditReport, Baseline};
 use knowledge::Knowledge;
+pub use page::markdown;
 use probe::Probe;
 use target::Target;
 
@@ -115,8 +117,8 @@ pub struct AuditArguments {
 
 /// The endpoint has weaknesses; their number.
 #[derive(Debug, thiserror::Error)]
-#[error("weaknesses found: {0}")]
-pub(super) struct WeaknessesFound(usize);
+#[error("weaknesses of severity {1} or above, and not accepted by a baseline: {0}")]
+pub(super) struct WeaknessesFound(usize, &'static str);
 
 pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(arguments.timeout);
@@ -150,8 +152,13 @@ pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
     let new = report.findings.iter().filter(|finding| !finding.accepted && finding.severity >= arguments.fail_on);
     match new.count() {
         0 => Ok(()),
-        found => Err(WeaknessesFound(found).into()),
+        found => Err(WeaknessesFound(found, arguments.fail_on.word()).into()),
     }
+}
+
+/// The JSON Schema of a report.
+pub(super) fn schema() -> serde_json::Value {
+    schemars::schema_for!(AuditReport).to_value()
 }
 
 /// Removes the probes with a valid credential unless these are allowed, and returns their rules.

@@ -96,6 +96,12 @@ fn the_page_of_presets_is_up_to_date() {
 
 /// Each name in code of a row is a preset or an alias of the linked one; each preset has a row.
 #[test]
+fn the_page_of_audit_rules_is_up_to_date() {
+    let page = format!("# Audit rules\n\n{}{}", origin("`src/cli/audit/rules.yaml`"), hookgate::cli::audit::markdown());
+    assert_page("audit-rules.md", &page);
+}
+
+#[test]
 fn the_page_of_providers_names_presets_and_their_aliases() {
     let page = page("docs/presets.md");
     let rows = page.lines().filter(|line| line.contains("](reference/presets.md#"));

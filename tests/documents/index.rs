@@ -12,6 +12,7 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("log.md", "Log", "the fields of the access log, and every other line"),
     ("commands.md", "Commands", "each command with its options and exit codes"),
     ("presets.md", "Presets", "each provider that has a preset, and its configuration"),
+    ("audit-rules.md", "Audit rules", "each weakness that `hookgate audit` looks for, with its fix"),
     ("former-names.md", "Former names", "the present name of each renamed key, value, reason and metric"),
 ];
 

@@ -30,6 +30,11 @@ struct RuleList {
 pub(super) struct Rule {
     /// The id, such as `timestamp-stale`.
     pub(super) id: String,
+    /// The least that the audit must know.
+    pub(super) needs: Depth,
+    /// The argument without which the rule is not tried.
+    #[serde(default)]
+    pub(super) option: Option<String>,
     /// How bad the weakness is.
     pub(super) severity: Severity,
     /// The weakness in a sentence.
@@ -73,6 +78,37 @@ pub(super) struct Mappings {
     pub(super) pci: Vec<String>,
 }
 
+/// How much the audit knows, from the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Depth {
+    /// The URL alone.
+    Blind,
+    /// A captured request that the endpoint accepted.
+    Captured,
+    /// The key of the sender.
+    Key,
+}
+
+impl Depth {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Blind => "blind",
+            Self::Captured => "captured",
+            Self::Key => "key",
+        }
+    }
+
+    /// The arguments that give this knowledge.
+    const fn arguments(self) -> &'static str {
+        match self {
+            Self::Blind => "the URL",
+            Self::Captured => "a captured request (--request)",
+            Self::Key => "the key of the sender (--config, or --preset with --secret)",
+        }
+    }
+}
+
 /// Severity of a finding, from the lowest.
 #[derive(
     Clone,
@@ -98,6 +134,27 @@ pub(super) enum Severity {
     High,
     /// An attacker without anything gets in
     Critical,
+}
+
+impl Mappings {
+    /// The entries, each with the name of its catalogue.
+    pub(super) fn words(&self) -> Vec<String> {
+        let owasp = self.owasp.iter().map(|risk| format!("OWASP {risk}"));
+        let cwe = self.cwe.iter().map(|number| format!("CWE-{number}"));
+        let pci = self.pci.iter().map(|requirement| format!("PCI DSS {requirement}"));
+        owasp.chain(cwe).chain(pci).collect()
+    }
+}
+
+impl Rule {
+    /// Why an audit of this depth has no result for the rule.
+    pub(super) fn missing(&self, depth: Depth) -> String {
+        match &self.option {
+            _ if self.needs > depth => format!("they need {}", self.needs.arguments()),
+            Some(option) => format!("they need {option}"),
+            None => "the endpoint has no such credential or connection".to_owned(),
+        }
+    }
 }
 
 impl Severity {

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Fix, Mappings, Rule, Severity};
-use super::knowledge::Depth;
+use super::catalogue::{Depth, Fix, Mappings, Rule, Severity};
 use super::timing::TimingComparison;
 
 /// The report of one audit.

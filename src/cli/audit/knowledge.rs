@@ -12,24 +12,13 @@ use super::super::arguments::find_route;
 use super::super::explain::message;
 use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
 use super::AuditArguments;
+use super::catalogue::Depth;
 use super::target::Target;
 use crate::auth::Policy;
 use crate::auth::signature::{Component, SignaturePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Handles, Sources, compile};
 use crate::route::Route;
-
-/// How much the audit knows, from the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Depth {
-    /// The URL alone.
-    Blind,
-    /// A captured request that the endpoint accepted.
-    Captured,
-    /// The key of the sender.
-    Key,
-}
 
 /// What the audit knows about the endpoint.
 pub(super) struct Knowledge {

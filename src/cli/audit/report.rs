@@ -58,8 +58,7 @@ pub(super) fn text(report: &AuditReport) -> String {
     if let Some(timing) = &report.timing {
         text.push_str(&format!("\nTime of rejections: {}\n", timing.text()));
     }
-    let count = report.findings.iter().filter(|finding| !finding.accepted).count();
-    text.push_str(&format!("\n{} rules checked, {count} weaknesses", report.checked.len()));
+    text.push_str(&format!("\n{} rules checked, {} broken", report.checked.len(), report.findings.len()));
     text
 }
 
@@ -70,12 +69,12 @@ fn indented(text: &str) -> String {
 /// The requests that would be sent.
 pub(super) fn plan(target: &Target, known: &Knowledge, probes: &[Probe], left_out: &[&str]) {
     println!(
-        "{} requests or checks against {}{} ({}), depth {:?}",
+        "{} requests or checks against {}{} ({}), depth {}",
         probes.len(),
         target.origin,
         target.path,
         target.address,
-        known.depth()
+        known.depth().word()
     );
     for probe in probes {
         let event = if probe.side_effects { "  (valid credential)" } else { "" };

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::super::sign::{Draft, random_id};
@@ -19,6 +21,19 @@ use super::timing::TimingComparison;
 
 /// Responses with a server error, or missing ones, in a row after which the audit asks whether the endpoint is well.
 const DISTRESS: usize = 5;
+
+/// Why a rejection cannot be checked.
+const ACCEPTS_ALL: &str = "the endpoint accepts a request without a credential";
+
+/// The longest time that the audit waits because a response with 429 says so.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// How long to wait by the Retry-After of a response with 429 (RFC 9110 §10.2.3), if that is a number of seconds.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let value = answer.headers.get(RETRY_AFTER).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS)?;
+    let wait = Duration::from_secs(value.to_str().ok()?.parse().ok()?);
+    (wait <= MAX_WAIT).then_some(wait)
+}
 
 /// One audit.
 pub(super) struct Run<'t> {
@@ -103,7 +118,7 @@ impl<'t> Run<'t> {
         for probe in probes {
             let needs_rejection = !matches!(probe.act, Act::Connection(_)) && probe.rule != "unauthenticated-accepted";
             if accepts_all && needs_rejection {
-                self.skip(probe.rule, "the endpoint accepts a request without a credential");
+                self.skip(probe.rule, ACCEPTS_ALL);
             } else if accepts_any_path && matches!(probe.act, Act::Elsewhere(_)) {
                 self.skip(probe.rule, "the server accepts a request at any path");
             } else {
@@ -157,7 +172,15 @@ impl<'t> Run<'t> {
         }
     }
 
+    /// Sends a request, and once more if the endpoint limits the rate and says for how long.
     async fn send(&mut self, pace: &mut Interval, draft: &Draft) -> anyhow::Result<Answer> {
+        let answer = self.send_once(pace, draft).await?;
+        let Some(wait) = retry_after(&answer) else { return Ok(answer) };
+        tokio::time::sleep(wait).await;
+        self.send_once(pace, draft).await
+    }
+
+    async fn send_once(&mut self, pace: &mut Interval, draft: &Draft) -> anyhow::Result<Answer> {
         pace.tick().await;
         self.requests += 1;
         let answer = self.target.send(draft).await;
@@ -190,7 +213,7 @@ impl<'t> Run<'t> {
         };
         let outcome = outcome.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
         if self.is_shown {
-            println!("{}", super::report::line(probe, &outcome));
+            eprintln!("{}", super::report::line(probe, &outcome));
         }
         match outcome {
             Outcome::Held => self.check(probe.rule),
@@ -204,7 +227,7 @@ impl<'t> Run<'t> {
 
     async fn reject(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
         let answer = self.send(pace, draft).await?;
-        if answer.status.as_u16() == 429 {
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Outcome::Undecided("the endpoint limits the rate: choose a lower --rate".to_owned()));
         }
         let is_accepted = answer.status.is_success();
@@ -288,7 +311,7 @@ impl<'t> Run<'t> {
                 times.push(answer.time);
                 statuses.insert(answer.status);
             }
-            if statuses.len() > 1 || statuses.iter().any(|status| status.is_success() || status.as_u16() == 429) {
+            if statuses.len() > 1 || statuses.iter().any(|status| status.is_success() || *status == StatusCode::TOO_MANY_REQUESTS) {
                 return Ok(Outcome::Undecided(format!("the responses have the statuses {statuses:?} after {round} samples")));
             }
         }
@@ -312,9 +335,12 @@ impl<'t> Run<'t> {
         }
         let mut last = None;
         for _ in 0..50 {
-            let answer = self.send(pace, &self.known.blank.clone()).await?;
-            if answer.status.as_u16() == 429 {
+            let answer = self.send_once(pace, &self.known.blank.clone()).await?;
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Ok(Outcome::Held);
+            }
+            if answer.status.is_success() {
+                return Ok(Outcome::Undecided(ACCEPTS_ALL.to_owned()));
             }
             last = Some(answer);
         }
@@ -376,7 +402,7 @@ impl<'t> Run<'t> {
                     .unchecked
                     .get(rule.id.as_str())
                     .cloned()
-                    .unwrap_or_else(|| "the endpoint has no such credential, or the audit needs a captured request, the key or an option".to_owned()),
+                    .unwrap_or_else(|| rule.missing(self.known.depth())),
             });
         Ok(AuditReport {
             format: 1,

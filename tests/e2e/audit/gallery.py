@@ -135,6 +135,8 @@ class Gallery:
         below = DEPTHS[: DEPTHS.index(depth) + 1]
         must = {rule for each in below for rule in endpoint.get("expected", {}).get(each, [])}
         must |= set(self.apps[endpoint["app"]].get("always", []))
+        if "unauthenticated-accepted" in must:
+            must.discard("rejection-rate-unlimited")  # nothing is rejected
         return must, must | set(endpoint.get("allowed", []))
 
     def depths(self, endpoint):

@@ -3,7 +3,8 @@
     target/venv/bin/python tests/e2e/audit/matrix.py --hookgate BINARY [--only NAME] [--rounds 10] [--markdown FILE]
 
 A planted weakness that is not found, and a finding that was not planted, are failures. The audits run without the
-header that marks their requests in every second round, so that no endpoint behaves for the auditor.
+header that marks their requests in every second round, so that no endpoint behaves for the auditor. Each report is
+validated: its SARIF by the schema of OASIS, its JSON by `hookgate schema audit`.
 """
 import argparse
 import concurrent.futures
@@ -12,21 +13,47 @@ import pathlib
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import jsonschema
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 from gallery import ENVIRONMENT, PATH, Gallery  # noqa: E402
 
 # Requests a second.
 RATE = "200"
 
 
-def audit(hookgate, gallery, endpoint, depth, marked):
+def schemas(hookgate):
+    """Validators of the reports in SARIF and JSON."""
+    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--manifest-path", HERE / "sarif/Cargo.toml"]
+    packages = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["packages"]
+    manifest = next(package["manifest_path"] for package in packages if package["name"] == "serde-sarif")
+    of_sarif = json.loads((pathlib.Path(manifest).parent / "src/schema.json").read_text())
+    of_json = json.loads(subprocess.run([hookgate, "schema", "audit"], check=True, capture_output=True).stdout)
+    return jsonschema.Draft7Validator(of_sarif), jsonschema.Draft202012Validator(of_json)
+
+
+def invalid(validators, sarif, report, html):
+    """Why a report is not valid."""
+    of_sarif, of_json = validators
+    errors = [f"SARIF: {error.json_path}: {error.message}" for error in of_sarif.iter_errors(sarif)]
+    errors += [f"JSON: {error.json_path}: {error.message}" for error in of_json.iter_errors(report)]
+    return "; ".join(errors + ["HTML: a script"] * ("<script" in html.lower()))
+
+
+def audit(hookgate, validators, gallery, endpoint, depth, marked):
+    files = {name: gallery.folder / f"{endpoint['name']}-{depth}.{name}" for name in ["sarif", "html"]}
+    outputs = [part for name, file in files.items() for part in [f"--{name}", file]]
     command = [hookgate, "audit", gallery.url(endpoint), *gallery.arguments(endpoint, depth), "--rate", RATE,
-               "--format", "json", *([] if marked else ["--no-marker"])]
+               "--format", "json", *outputs, *([] if marked else ["--no-marker"])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=gallery.folder,
                           env={"PATH": PATH, **ENVIRONMENT})
     if done.returncode not in (0, 2):
         return None, f"exit {done.returncode}: {done.stderr.strip()[-400:]}"
     report = json.loads(done.stdout)
+    errors = invalid(validators, json.loads(files["sarif"].read_text()), report, files["html"].read_text())
+    if errors:
+        return None, errors
     return {finding["rule"]: finding for finding in report["findings"]}, None
 
 
@@ -58,6 +85,7 @@ def main():
     parser.add_argument("--markdown")
     arguments = parser.parse_args()
     hookgate = str(pathlib.Path(arguments.hookgate).resolve())
+    validators = schemas(hookgate)
     failed, audits, results = 0, 0, {}
     for round_ in range(arguments.rounds):
         # A new gallery: limits and seen ids of the last round are gone.
@@ -67,7 +95,7 @@ def main():
             for depth in ("blind", "captured", "key"):
                 chosen = [endpoint for endpoint in gallery.endpoints
                           if depth in gallery.depths(endpoint) and arguments.only in (None, endpoint["name"])]
-                run = lambda endpoint: audit(hookgate, gallery, endpoint, depth, round_ % 2 == 0)
+                run = lambda endpoint: audit(hookgate, validators, gallery, endpoint, depth, round_ % 2 == 0)
                 with concurrent.futures.ThreadPoolExecutor(2) as pool:
                     for endpoint, (found, failure) in zip(chosen, pool.map(run, chosen)):
                         audits += 1

@@ -34,7 +34,7 @@ pub(in super::super) fn html(report: &AuditReport) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\"><title>Webhook audit of {url}</title><style>{STYLE}</style></head><body><main>\
-         <h1>Webhook audit</h1><p><code>{url}</code> at {address}<br>{time}, {requests} requests, depth {depth:?}, hookgate \
+         <h1>Webhook audit</h1><p><code>{url}</code> at {address}<br>{time}, {requests} requests, depth {depth}, hookgate \
          {version}</p>{stopped}<section class=\"tiles\" aria-label=\"Number of findings\">{tiles}</section>\
          <h2>Findings</h2>{findings}<h2>Checked rules</h2><p>{checked}</p>\
          <h2>Rules without a result</h2><table><thead><tr><th>rule</th><th>reason</th></tr></thead><tbody>{unchecked}</tbody></table>\
@@ -43,7 +43,7 @@ pub(in super::super) fn html(report: &AuditReport) -> String {
         address = escape(&report.address),
         time = escape(&report.time),
         requests = report.requests,
-        depth = report.depth,
+        depth = report.depth.word(),
         version = escape(&report.hookgate),
     )
 }
@@ -75,9 +75,7 @@ fn finding(finding: &Finding) -> String {
         )
     })
     .concat();
-    let cwe = finding.mappings.cwe.iter().map(|number| format!("CWE-{number}"));
-    let pci = finding.mappings.pci.iter().map(|requirement| format!("PCI DSS {requirement}"));
-    let mappings = finding.mappings.owasp.iter().cloned().chain(cwe).chain(pci).collect::<Vec<_>>().join(" · ");
+    let mappings = finding.mappings.words().join(" · ");
     let link = |url: &String| format!("<a href=\"{0}\">{0}</a><br>", escape(url));
     let references: String = finding.references.iter().map(link).collect();
     let accepted = if finding.accepted { " <em>accepted by the baseline</em>" } else { "" };
