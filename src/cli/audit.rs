@@ -13,6 +13,7 @@ mod passive;
 mod probe;
 mod probes;
 mod report;
+mod results;
 mod run;
 mod target;
 mod timing;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::arguments::OutputFormat;
-use catalogue::{RULES, Severity};
+use catalogue::Severity;
 use finding::{AuditReport, Baseline};
 use knowledge::Knowledge;
 pub use page::markdown;
@@ -135,11 +136,13 @@ pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
         report::plan(&target, &known, &probes, &left_out);
         return Ok(());
     }
-    let mut run =
-        run::Run::new(&target, upstream.as_ref(), &known, arguments.rate, arguments.format == OutputFormat::Text);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run.perform(&probes, arguments.allow_side_effects))?;
-    let mut report = run.report(left_out)?;
+    let mut report = runtime.block_on(async {
+        let is_shown = arguments.format == OutputFormat::Text;
+        let mut run = run::Run::new(&target, upstream.as_ref(), &known, arguments.rate, is_shown);
+        run.perform(&probes, arguments.allow_side_effects).await?;
+        run.report(left_out)
+    })?;
     if let Some(baseline) = baseline {
         for finding in &mut report.findings {
             finding.accepted = baseline.findings.iter().any(|accepted| accepted.rule == finding.rule);

@@ -8,7 +8,7 @@ use hookgate::config::presets::{PRESETS, resolve};
 use hookgate::config::{Config, Handles, Sources, compile};
 use zeroize::Zeroizing;
 
-use super::generated::assert_page;
+use super::generated::{assert_page, origin};
 use crate::support::schema::assert_valid;
 use crate::support::{Issuer, certificate};
 use crate::vectors::{Case, cases};

@@ -150,8 +150,8 @@ impl Rule {
     /// Why an audit of this depth has no result for the rule.
     pub(super) fn missing(&self, depth: Depth) -> String {
         match &self.option {
-            _ if self.needs > depth => format!("they need {}", self.needs.arguments()),
-            Some(option) => format!("they need {option}"),
+            _ if self.needs > depth => format!("needs {}", self.needs.arguments()),
+            Some(option) => format!("needs {option}"),
             None => "the endpoint has no such credential or connection".to_owned(),
         }
     }

@@ -1,5 +1,7 @@
 //! The results of an audit.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +90,17 @@ pub(super) struct Baseline {
 #[derive(Debug, Deserialize)]
 pub(super) struct BaselineFinding {
     pub(super) rule: String,
+}
+
+impl AuditReport {
+    /// The reasons for which rules have no result, each with its rules.
+    pub(super) fn unchecked_by_reason(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for unchecked in &self.unchecked {
+            reasons.entry(&unchecked.reason).or_default().push(&unchecked.rule);
+        }
+        reasons
+    }
 }
 
 impl Finding {

@@ -3,8 +3,6 @@
 mod html;
 mod sarif;
 
-use std::collections::BTreeMap;
-
 use super::super::sign::Draft;
 use super::connection::Outcome;
 use super::finding::AuditReport;
@@ -48,12 +46,8 @@ pub(super) fn text(report: &AuditReport) -> String {
         }
         text.push_str(&format!("  in hookgate:\n{}", indented(&finding.fix.hookgate)));
     }
-    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for unchecked in &report.unchecked {
-        reasons.entry(&unchecked.reason).or_default().push(&unchecked.rule);
-    }
-    for (reason, rules) in reasons {
-        text.push_str(&format!("\nNot decided, since {reason}:\n  {}\n", rules.join(" ")));
+    for (reason, rules) in report.unchecked_by_reason() {
+        text.push_str(&format!("\nNo result ({reason}):\n  {}\n", rules.join(" ")));
     }
     if let Some(timing) = &report.timing {
         text.push_str(&format!("\nTime of rejections: {}\n", timing.text()));

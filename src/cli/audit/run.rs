@@ -1,6 +1,6 @@
 //! Sends the probes, and decides by the responses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -9,13 +9,13 @@ use http::header::RETRY_AFTER;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::super::sign::{Draft, random_id};
-use super::catalogue::rule;
 use super::connection::{self, Outcome};
-use super::finding::{AuditReport, Evidence, Finding, Unchecked};
+use super::finding::{AuditReport, Evidence};
 use super::knowledge::{Knowledge, Source};
 use super::passive;
 use super::probe::{Act, Check, Probe};
 use super::report::{described, masked};
+use super::results::Results;
 use super::target::{Answer, Target};
 use super::timing::TimingComparison;
 
@@ -40,12 +40,10 @@ pub(super) struct Run<'t> {
     pub(super) target: &'t Target,
     pub(super) upstream: Option<&'t Target>,
     pub(super) known: &'t Knowledge,
-    rate: u32,
+    pace: Interval,
     is_shown: bool,
     started: jiff::Timestamp,
-    evidence: BTreeMap<&'static str, Vec<Evidence>>,
-    checked: Vec<&'static str>,
-    unchecked: BTreeMap<&'static str, String>,
+    results: Results,
     /// The responses to invalid requests.
     answers: Vec<Answered>,
     requests: usize,
@@ -76,16 +74,16 @@ impl<'t> Run<'t> {
         rate: u32,
         is_shown: bool,
     ) -> Self {
+        let mut pace = interval(Duration::from_secs(1) / rate);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             target,
             upstream,
             known,
-            rate,
+            pace,
             is_shown,
             started: jiff::Timestamp::now(),
-            evidence: BTreeMap::new(),
-            checked: Vec::new(),
-            unchecked: BTreeMap::new(),
+            results: Results::default(),
             answers: Vec::new(),
             requests: 0,
             failures: 0,
@@ -100,31 +98,29 @@ impl<'t> Run<'t> {
     /// # Errors
     /// The endpoint cannot be reached, or rejects the control.
     pub(super) async fn perform(&mut self, probes: &[Probe], allow_side_effects: bool) -> anyhow::Result<()> {
-        let mut pace = interval(Duration::from_secs(1) / self.rate);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if self.target.is_tls
             && let Err(error) = self.target.certificate().await
             && format!("{error:#}").contains("certificate")
         {
-            return self.without_certificate(&mut pace, probes).await;
+            return self.without_certificate(probes).await;
         }
         if allow_side_effects {
-            self.control(&mut pace).await?;
+            self.control().await?;
         }
-        let blank = self.send(&mut pace, &self.known.blank.clone()).await?;
+        let blank = self.send(&self.known.blank.clone()).await?;
         let nowhere = Draft { target: format!("/hookgate-audit-{}", random_id()), ..self.known.blank.clone() };
-        let accepts_any_path = self.send(&mut pace, &nowhere).await?.status.is_success();
+        let accepts_any_path = self.send(&nowhere).await?.status.is_success();
         let accepts_all = blank.status.is_success();
         for probe in probes {
             let needs_rejection = !matches!(probe.act, Act::Connection(_)) && probe.rule != "unauthenticated-accepted";
             if accepts_all && needs_rejection {
-                self.skip(probe.rule, ACCEPTS_ALL);
+                self.results.undecided(probe.rule, ACCEPTS_ALL);
             } else if accepts_any_path && matches!(probe.act, Act::Elsewhere(_)) {
-                self.skip(probe.rule, "the server accepts a request at any path");
+                self.results.undecided(probe.rule, "the server accepts a request at any path");
             } else {
-                self.probe(&mut pace, probe).await;
+                self.probe(probe).await;
             }
-            if self.failures >= DISTRESS && self.is_distressed(&mut pace, &blank).await {
+            if self.failures >= DISTRESS && self.is_distressed(&blank).await {
                 self.stopped = Some(format!("{DISTRESS} server errors or missing responses in a row"));
                 break;
             }
@@ -134,11 +130,11 @@ impl<'t> Run<'t> {
     }
 
     /// Nothing is sent over TLS to a server whose certificate is not valid.
-    async fn without_certificate(&mut self, pace: &mut Interval, probes: &[Probe]) -> anyhow::Result<()> {
+    async fn without_certificate(&mut self, probes: &[Probe]) -> anyhow::Result<()> {
         for probe in probes {
             match probe.act {
                 Act::Connection(Check::Certificate | Check::OldTls | Check::PlainHttp | Check::UpstreamDirect) => {
-                    self.probe(pace, probe).await;
+                    self.probe(probe).await;
                 }
                 Act::Connection(Check::CertificateDays | Check::BodyLimit | Check::RejectionRate)
                 | Act::Reject(_)
@@ -147,7 +143,7 @@ impl<'t> Run<'t> {
                 | Act::Elsewhere(_)
                 | Act::Malformed(_)
                 | Act::Timing { .. } => {
-                    self.skip(probe.rule, "the certificate is not valid; --cacert trusts another CA")
+                    self.results.undecided(probe.rule, "the certificate is not valid; --cacert trusts another CA")
                 }
             }
         }
@@ -155,9 +151,9 @@ impl<'t> Run<'t> {
     }
 
     /// Sends a valid request first: without it, a rejection proves nothing.
-    async fn control(&mut self, pace: &mut Interval) -> anyhow::Result<()> {
+    async fn control(&mut self) -> anyhow::Result<()> {
         let Some(good) = self.known.good()? else { return Ok(()) };
-        let answer = self.send(pace, &good).await?;
+        let answer = self.send(&good).await?;
         if answer.status.is_success() {
             self.control = Some(answer);
             return Ok(());
@@ -173,15 +169,15 @@ impl<'t> Run<'t> {
     }
 
     /// Sends a request, and once more if the endpoint limits the rate and says for how long.
-    async fn send(&mut self, pace: &mut Interval, draft: &Draft) -> anyhow::Result<Answer> {
-        let answer = self.send_once(pace, draft).await?;
+    async fn send(&mut self, draft: &Draft) -> anyhow::Result<Answer> {
+        let answer = self.send_once(draft).await?;
         let Some(wait) = retry_after(&answer) else { return Ok(answer) };
         tokio::time::sleep(wait).await;
-        self.send_once(pace, draft).await
+        self.send_once(draft).await
     }
 
-    async fn send_once(&mut self, pace: &mut Interval, draft: &Draft) -> anyhow::Result<Answer> {
-        pace.tick().await;
+    async fn send_once(&mut self, draft: &Draft) -> anyhow::Result<Answer> {
+        self.pace.tick().await;
         self.requests += 1;
         let answer = self.target.send(draft).await;
         let is_bad = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
@@ -191,8 +187,8 @@ impl<'t> Run<'t> {
 
     /// Whether the request to which `before` was the response gets none now, or a server error that it did not get then.
     /// An application may answer each invalid request with 500, which is a finding, and no distress.
-    async fn is_distressed(&mut self, pace: &mut Interval, before: &Answer) -> bool {
-        let Ok(now) = self.send(pace, &self.known.blank.clone()).await else { return true };
+    async fn is_distressed(&mut self, before: &Answer) -> bool {
+        let Ok(now) = self.send(&self.known.blank.clone()).await else { return true };
         let is_distressed = now.status.is_server_error() && now.status != before.status;
         if !is_distressed {
             self.failures = 0;
@@ -200,33 +196,30 @@ impl<'t> Run<'t> {
         is_distressed
     }
 
-    async fn probe(&mut self, pace: &mut Interval, probe: &Probe) {
+    async fn probe(&mut self, probe: &Probe) {
         let outcome = match &probe.act {
-            Act::Reject(draft) | Act::Elsewhere(draft) => self.reject(pace, probe, draft).await,
-            Act::Malformed(draft) => self.malformed(pace, probe, draft).await,
-            Act::Once { first, again } => self.once(pace, probe, first, again).await,
-            Act::Retry(draft) => self.retry(pace, probe, draft).await,
+            Act::Reject(draft) | Act::Elsewhere(draft) => self.reject(probe, draft).await,
+            Act::Malformed(draft) => self.malformed(probe, draft).await,
+            Act::Once { first, again } => self.once(probe, first, again).await,
+            Act::Retry(draft) => self.retry(probe, draft).await,
             Act::Timing { first_wrong, last_wrong, samples } => {
-                self.timing(pace, probe, [first_wrong, last_wrong], *samples).await
+                self.timing(probe, [first_wrong, last_wrong], *samples).await
             }
-            Act::Connection(check) => self.connection(pace, probe, *check).await,
+            Act::Connection(check) => self.connection(probe, *check).await,
         };
         let outcome = outcome.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
         if self.is_shown {
             eprintln!("{}", super::report::line(probe, &outcome));
         }
         match outcome {
-            Outcome::Held => self.check(probe.rule),
-            Outcome::Weak(evidence) => {
-                self.check(probe.rule);
-                self.evidence.entry(probe.rule).or_default().push(evidence);
-            }
-            Outcome::Undecided(why) => self.skip(probe.rule, &why),
+            Outcome::Held => self.results.held(probe.rule),
+            Outcome::Weak(evidence) => self.results.weak(probe.rule, evidence),
+            Outcome::Undecided(why) => self.results.undecided(probe.rule, &why),
         }
     }
 
-    async fn reject(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        let answer = self.send(pace, draft).await?;
+    async fn reject(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        let answer = self.send(draft).await?;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Outcome::Undecided("the endpoint limits the rate: choose a lower --rate".to_owned()));
         }
@@ -236,8 +229,8 @@ impl<'t> Run<'t> {
         Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
-    async fn malformed(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        let answer = self.send(pace, draft).await?;
+    async fn malformed(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        let answer = self.send(draft).await?;
         let is_error = answer.status.is_server_error();
         let evidence = self.evidence_of(&probe.name, draft, &answer);
         self.record(probe, draft, answer);
@@ -259,60 +252,52 @@ impl<'t> Run<'t> {
         });
     }
 
-    async fn once(
-        &mut self,
-        pace: &mut Interval,
-        probe: &Probe,
-        first: &Draft,
-        again: &Draft,
-    ) -> anyhow::Result<Outcome> {
+    async fn once(&mut self, probe: &Probe, first: &Draft, again: &Draft) -> anyhow::Result<Outcome> {
         // The control has used a captured request up.
         let before = match (&self.known.source, self.control.clone()) {
             (Source::Captured(_), Some(control)) => control,
             (Source::Captured(_), None) => {
                 return Ok(Outcome::Undecided("the captured request was rejected".to_owned()));
             }
-            (Source::Nothing | Source::Signer(_), _) => self.send(pace, first).await?,
+            (Source::Nothing | Source::Signer(_), _) => self.send(first).await?,
         };
         if !before.status.is_success() {
             return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
         }
-        let after = self.send(pace, again).await?;
+        let after = self.send(again).await?;
         // An application may acknowledge a duplicate with 200. Then its response differs from that to the event.
         let is_processed = after.status.is_success() && passive::normalized(&before) == passive::normalized(&after);
         let evidence = self.evidence_of(&probe.name, again, &after);
         Ok(if is_processed { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
-    async fn retry(&mut self, pace: &mut Interval, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        pace.tick().await;
+    async fn retry(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
+        self.pace.tick().await;
         self.requests += 1;
         self.target.break_off(draft).await?;
-        let answer = self.send(pace, draft).await?;
+        let answer = self.send(draft).await?;
         let evidence = self.evidence_of(&probe.name, draft, &answer);
         Ok(if answer.status.is_success() { Outcome::Held } else { Outcome::Weak(evidence) })
     }
 
     /// Both requests in turn, in an order that a periodic load does not follow.
-    async fn timing(
-        &mut self,
-        pace: &mut Interval,
-        probe: &Probe,
-        drafts: [&Draft; 2],
-        samples: u32,
-    ) -> anyhow::Result<Outcome> {
+    async fn timing(&mut self, probe: &Probe, drafts: [&Draft; 2], samples: u32) -> anyhow::Result<Outcome> {
         let mut times = [Vec::new(), Vec::new()];
         let mut statuses = BTreeSet::new();
         for round in 0..samples {
             let order = if random_id().as_bytes().first().is_some_and(|byte| byte % 2 == 0) { [0, 1] } else { [1, 0] };
             for kind in order {
                 let (Some(draft), Some(times)) = (drafts.get(kind), times.get_mut(kind)) else { continue };
-                let answer = self.send(pace, draft).await?;
+                let answer = self.send(draft).await?;
                 times.push(answer.time);
                 statuses.insert(answer.status);
             }
-            if statuses.len() > 1 || statuses.iter().any(|status| status.is_success() || *status == StatusCode::TOO_MANY_REQUESTS) {
-                return Ok(Outcome::Undecided(format!("the responses have the statuses {statuses:?} after {round} samples")));
+            if statuses.len() > 1
+                || statuses.iter().any(|status| status.is_success() || *status == StatusCode::TOO_MANY_REQUESTS)
+            {
+                return Ok(Outcome::Undecided(format!(
+                    "the responses have the statuses {statuses:?} after {round} samples"
+                )));
             }
         }
         let [first_wrong, last_wrong] = &times;
@@ -327,15 +312,15 @@ impl<'t> Run<'t> {
         Ok(if differs { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
-    async fn connection(&mut self, pace: &mut Interval, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
+    async fn connection(&mut self, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
         if check != Check::RejectionRate {
-            pace.tick().await;
+            self.pace.tick().await;
             self.requests += 1;
             return connection::check(check, &probe.name, self.target, self.upstream, &self.known.blank).await;
         }
         let mut last = None;
         for _ in 0..50 {
-            let answer = self.send_once(pace, &self.known.blank.clone()).await?;
+            let answer = self.send_once(&self.known.blank.clone()).await?;
             if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Ok(Outcome::Held);
             }
@@ -352,10 +337,9 @@ impl<'t> Run<'t> {
     fn judge_responses(&mut self) {
         let answers = std::mem::take(&mut self.answers);
         for (rule, found) in passive::findings(&answers) {
-            self.check(rule);
+            self.results.held(rule);
             for answered in found {
-                let evidence = self.evidence_of(&answered.probe, &answered.draft, &answered.answer);
-                self.evidence.entry(rule).or_default().push(evidence);
+                self.results.weak(rule, self.evidence_of(&answered.probe, &answered.draft, &answered.answer));
             }
         }
     }
@@ -370,53 +354,24 @@ impl<'t> Run<'t> {
         }
     }
 
-    fn check(&mut self, rule: &'static str) {
-        if !self.checked.contains(&rule) {
-            self.checked.push(rule);
-        }
-        self.unchecked.remove(rule);
-    }
-
-    fn skip(&mut self, rule: &'static str, why: &str) {
-        if !self.checked.contains(&rule) {
-            self.unchecked.entry(rule).or_insert_with(|| why.to_owned());
-        }
-    }
-
     /// The report, with the rules whose probes were left out.
     pub(super) fn report(mut self, left_out: Vec<&'static str>) -> anyhow::Result<AuditReport> {
         for id in left_out {
-            self.skip(id, "requests with a valid credential need --allow-side-effects");
+            self.results.undecided(id, "requests with a valid credential need --allow-side-effects");
         }
-        let mut findings = Vec::new();
-        for (id, mut evidence) in self.evidence {
-            evidence.dedup_by(|a, b| a.probe == b.probe);
-            evidence.truncate(5);
-            findings.push(Finding::new(rule(id)?, evidence));
-        }
-        findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.cmp(&b.rule)));
-        let unchecked =
-            super::RULES.iter().filter(|rule| !self.checked.iter().any(|id| *id == rule.id)).map(|rule| Unchecked {
-                rule: rule.id.clone(),
-                reason: self
-                    .unchecked
-                    .get(rule.id.as_str())
-                    .cloned()
-                    .unwrap_or_else(|| rule.missing(self.known.depth())),
-            });
         Ok(AuditReport {
             format: 1,
             hookgate: env!("CARGO_PKG_VERSION").to_owned(),
             url: format!("{}{}", self.target.origin, self.target.path),
             address: self.target.address.to_string(),
-            time: self.started.to_string(),
+            time: format!("{:.0}", self.started),
             depth: self.known.depth(),
             requests: self.requests,
             stopped: self.stopped,
             timing: self.timing,
-            findings,
-            unchecked: unchecked.collect(),
-            checked: self.checked.iter().map(|&id| id.to_owned()).collect(),
+            unchecked: self.results.unchecked(self.known.depth()),
+            checked: self.results.checked(),
+            findings: self.results.findings()?,
         })
     }
 }

@@ -94,7 +94,9 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) % (1 << 32);
             state >> 16
         };
-        (0..400).map(|_| Duration::from_micros(micros + next() % 100 + if next() % 100 == 0 { 5000 } else { 0 })).collect()
+        (0..400)
+            .map(|_| Duration::from_micros(micros + next() % 100 + if next() % 100 == 0 { 5000 } else { 0 }))
+            .collect()
     }
 
     #[test]

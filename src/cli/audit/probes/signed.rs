@@ -106,8 +106,13 @@ pub(super) fn timing(known: &Knowledge, signer: &Signer, samples: u32) -> anyhow
         Some((name.as_str(), changed_at(value, start)?, changed_at(value, end)?))
     });
     let Some((name, first, last)) = signature else { return Ok(None) };
-    let (first_wrong, last_wrong) = (Box::new(with(&good, &[(name, &first)])?), Box::new(with(&good, &[(name, &last)])?));
-    let probe = Probe::reject("timing-oracle", format!("{samples} times a signature whose first or last character is wrong"), good);
+    let (first_wrong, last_wrong) =
+        (Box::new(with(&good, &[(name, &first)])?), Box::new(with(&good, &[(name, &last)])?));
+    let probe = Probe::reject(
+        "timing-oracle",
+        format!("{samples} times a signature whose first or last character is wrong"),
+        good,
+    );
     Ok(Some(Probe { act: Act::Timing { first_wrong, last_wrong, samples }, ..probe }))
 }
 

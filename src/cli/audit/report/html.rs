@@ -18,14 +18,13 @@ pub(in super::super) fn html(report: &AuditReport) -> String {
         .concat();
     let findings: String = report.findings.iter().map(finding).collect();
     let findings = if findings.is_empty() { "<p>No weakness was found.</p>".to_owned() } else { findings };
+    let codes = |rules: &[&str]| rules.iter().map(|rule| format!("<code>{}</code> ", escape(rule))).collect::<String>();
     let unchecked: String = report
-        .unchecked
+        .unchecked_by_reason()
         .iter()
-        .map(|unchecked| {
-            format!("<tr><td><code>{}</code></td><td>{}</td></tr>", escape(&unchecked.rule), escape(&unchecked.reason))
-        })
+        .map(|(reason, rules)| format!("<tr><td>{}</td><td class=\"rules\">{}</td></tr>", escape(reason), codes(rules)))
         .collect();
-    let checked: String = report.checked.iter().map(|rule| format!("<code>{}</code> ", escape(rule))).collect();
+    let checked = codes(&report.checked.iter().map(String::as_str).collect::<Vec<_>>());
     let stopped = report
         .stopped
         .as_ref()
@@ -36,8 +35,8 @@ pub(in super::super) fn html(report: &AuditReport) -> String {
          initial-scale=1\"><title>Webhook audit of {url}</title><style>{STYLE}</style></head><body><main>\
          <h1>Webhook audit</h1><p><code>{url}</code> at {address}<br>{time}, {requests} requests, depth {depth}, hookgate \
          {version}</p>{stopped}<section class=\"tiles\" aria-label=\"Number of findings\">{tiles}</section>\
-         <h2>Findings</h2>{findings}<h2>Checked rules</h2><p>{checked}</p>\
-         <h2>Rules without a result</h2><table><thead><tr><th>rule</th><th>reason</th></tr></thead><tbody>{unchecked}</tbody></table>\
+         <h2>Findings</h2>{findings}<h2>Checked rules</h2><p class=\"rules\">{checked}</p>\
+         <h2>Rules without a result</h2><table><thead><tr><th>reason</th><th>rules</th></tr></thead><tbody>{unchecked}</tbody></table>\
          </main></body></html>\n",
         url = escape(&report.url),
         address = escape(&report.address),

@@ -47,7 +47,8 @@ fn result(report: &AuditReport, finding: &Finding) -> Value {
         "level": level(finding.severity),
         "message": {"text": text},
         "locations": [{
-            "physicalLocation": {"artifactLocation": {"uri": report.url}},
+            // Code scanning wants a line; an endpoint has none.
+            "physicalLocation": {"artifactLocation": {"uri": report.url}, "region": {"startLine": 1}},
         }],
         "partialFingerprints": {"endpointRule/v1": format!("{}#{}", report.url, finding.rule)},
     });
