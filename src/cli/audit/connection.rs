@@ -8,6 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::super::sign::Draft;
 use super::finding::Evidence;
 use super::probe::Check;
+use super::report::masked;
 use super::target::Target;
 
 /// Days before the end of a certificate from which it is reported.
@@ -67,21 +68,6 @@ pub(super) async fn check(
             Outcome::Held
         }
         Check::PlainHttp => plain_http(target, blank, weak).await?,
-        Check::BodyLimit => {
-            let head = format!(
-                "{} {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {ANNOUNCED}\r\n\
-                 {}\r\n",
-                blank.method,
-                blank.target,
-                blank.host,
-                target.marker_line()
-            );
-            // A server with a limit rejects the head; one without waits for the body.
-            match tokio::time::timeout(PATIENCE, target.raw_request(head.as_bytes())).await {
-                Ok(_) => Outcome::Held,
-                Err(_) => weak(head, "no response: the server waits for the body".to_owned()),
-            }
-        }
         Check::UpstreamDirect => {
             let upstream = upstream.context("no --upstream-direct")?;
             let draft = Draft { target: upstream.path.clone(), host: upstream.authority.clone(), ..blank.clone() };
@@ -90,8 +76,20 @@ pub(super) async fn check(
                 Err(_) => Outcome::Held,
             }
         }
-        Check::RejectionRate => Outcome::Undecided("not a check of one request".to_owned()),
     })
+}
+
+/// Announces a body that is not sent. A server with a limit responds to the head; one without waits for the body.
+pub(super) async fn body_limit(name: &str, target: &Target, draft: &Draft) -> anyhow::Result<Outcome> {
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", draft.method, draft.target, draft.host);
+    draft.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str(&format!("content-length: {ANNOUNCED}\r\n{}\r\n", target.marker_line()));
+    if target.answers_head(head.as_bytes(), PATIENCE).await? {
+        return Ok(Outcome::Held);
+    }
+    let response = format!("no response in {} s: the server waits for the body", PATIENCE.as_secs());
+    let request = format!("{}\ncontent-length: {ANNOUNCED}", masked(draft, &[]));
+    Ok(Outcome::Weak(Evidence { probe: name.to_owned(), request, response }))
 }
 
 /// A request without TLS to port 80, or to the port of the endpoint. A redirect is right; a response of the application

@@ -1,26 +1,27 @@
-//! What the audit knows about the endpoint: nothing, a captured request, or the key of the sender.
+//! Knowledge about the endpoint: nothing, a captured request, or the key of the sender.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use http::Method;
+use http::{HeaderName, Method};
 use zeroize::Zeroizing;
 
 use super::super::arguments::find_route;
 use super::super::explain::message;
 use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
-use super::AuditArguments;
+use super::arguments::AuditArguments;
 use super::catalogue::Depth;
 use super::target::Target;
 use crate::auth::Policy;
+use crate::auth::locator::Locator;
 use crate::auth::signature::{Component, SignaturePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Handles, Sources, compile};
 use crate::route::Route;
 
-/// What the audit knows about the endpoint.
+/// Knowledge about the endpoint.
 pub(super) struct Knowledge {
     /// A request without a credential.
     pub(super) blank: Draft,
@@ -39,11 +40,11 @@ pub(super) enum Source {
     /// From a file.
     Captured(Box<Draft>),
     /// They are signed.
-    Signer(Box<Signer>),
+    Signer(Box<RequestSigner>),
 }
 
 /// Signs requests as the sender does.
-pub(super) struct Signer {
+pub(super) struct RequestSigner {
     pub(super) route: Arc<Route>,
     blank: Draft,
     key: std::path::PathBuf,
@@ -74,7 +75,7 @@ impl Knowledge {
         }
         let source = match (&arguments.request, route(arguments, target)?) {
             (Some(path), None) => Source::Captured(Box::new(captured(path, target)?)),
-            (None, Some(route)) => Source::Signer(Box::new(Signer {
+            (None, Some(route)) => Source::Signer(Box::new(RequestSigner {
                 route,
                 blank: blank.clone(),
                 kid: arguments.kid.clone().or_else(|| kid_beside(&arguments.key)),
@@ -94,6 +95,7 @@ impl Knowledge {
         if let Some(good) = &good {
             blank = good.clone();
             blank.headers.retain(|(name, _)| !credentials.contains(name));
+            renew_ids(&mut blank);
         }
         Ok(Self { blank, source, credentials, now })
     }
@@ -116,7 +118,7 @@ impl Knowledge {
     }
 }
 
-impl Signer {
+impl RequestSigner {
     /// A valid request with an id of its own.
     pub(super) fn genuine(&self) -> anyhow::Result<Draft> {
         self.at(0)
@@ -143,12 +145,30 @@ impl Signer {
         for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
             *value = random_id();
         }
+        self.add_event_headers(&mut draft);
         let id = find_signature(&self.route.rules.policy).and_then(|signature| signature.id.as_ref());
         if let (Some(Component::Located(locator, _)), false) = (id, self.is_fixed) {
             // A place that cannot be filled is reported when the request is signed.
             let _ = draft.place(locator, format!("evt_{}", random_id()));
         }
         draft
+    }
+
+    /// GitHub's receivers ask for the name and the id of the delivery.
+    fn add_event_headers(&self, draft: &mut Draft) {
+        let signature = find_signature(&self.route.rules.policy);
+        let places = signature.map(|signature| signature.places.as_slice()).unwrap_or_default();
+        let is_github =
+            |place: &Locator| matches!(place, Locator::Header { name, .. } if name == "x-hub-signature-256");
+        if !places.iter().any(is_github) {
+            return;
+        }
+        for (name, value) in [("x-github-event", "ping".to_owned()), ("x-github-delivery", random_id())] {
+            let name = HeaderName::from_static(name);
+            if !draft.has_header(&name) {
+                draft.set_header(&name, value);
+            }
+        }
     }
 
     pub(super) fn keys(&self, seconds: i64) -> Keyring {
@@ -164,6 +184,19 @@ impl Signer {
     pub(super) fn sign(&self, route: &Arc<Route>, mut draft: Draft, seconds: i64) -> anyhow::Result<Draft> {
         fill(route, &mut draft, &self.keys(seconds))?;
         Ok(draft)
+    }
+}
+
+/// Gives the request an id that no request had: the response to a duplicate says nothing about its credential.
+fn renew_ids(draft: &mut Draft) {
+    for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
+        *value = random_id();
+    }
+    if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&draft.body)
+        && let Some(id) = members.get_mut("id").filter(|id| id.is_string())
+    {
+        *id = format!("evt_{}", random_id()).into();
+        draft.body = serde_json::Value::Object(members).to_string().into_bytes();
     }
 }
 

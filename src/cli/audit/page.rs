@@ -31,7 +31,7 @@ fn section(rule: &Rule) -> String {
         rule.title,
         rule.why,
         rule.mappings.words().join(" · "),
-        fix("hookgate", "yaml", &rule.fix.hookgate),
+        fix("hookgate", "text", &rule.fix.hookgate),
         fix("FastAPI", "python", &rule.fix.fastapi),
         fix("Express", "js", &rule.fix.express),
         fix("Rails", "ruby", &rule.fix.rails),

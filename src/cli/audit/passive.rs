@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 
-use super::run::Answered;
+use super::super::sign::Draft;
 use super::target::Answer;
 
 /// Texts by which an error page names its framework or shows its code.
@@ -27,9 +27,21 @@ const FRAMEWORK_TEXTS: &[&str] = &[
 /// Headers that name a framework.
 const FRAMEWORK_HEADERS: &[&str] = &["x-powered-by", "x-aspnet-version", "x-runtime"];
 
+/// A response to an invalid request.
+pub(super) struct ProbeResponse {
+    pub(super) probe: String,
+    pub(super) draft: Draft,
+    pub(super) answer: Answer,
+    /// Whether the request had a credential, which was invalid.
+    pub(super) has_credential: bool,
+    /// Texts that the response may not contain.
+    pub(super) secrets: Vec<String>,
+}
+
 /// Each rule with the responses that break it.
-pub(super) fn findings(answers: &[Answered]) -> Vec<(&'static str, Vec<&Answered>)> {
-    let all = |test: &dyn Fn(&Answered) -> bool| answers.iter().filter(|answered| test(answered)).collect::<Vec<_>>();
+pub(super) fn findings(answers: &[ProbeResponse]) -> Vec<(&'static str, Vec<&ProbeResponse>)> {
+    let all =
+        |test: &dyn Fn(&ProbeResponse) -> bool| answers.iter().filter(|answered| test(answered)).collect::<Vec<_>>();
     vec![
         ("server-error", all(&|answered| answered.answer.status.is_server_error())),
         ("error-page-framework", all(&|answered| reveals_framework(&answered.answer)).into_iter().take(2).collect()),
@@ -42,20 +54,26 @@ fn reveals_framework(answer: &Answer) -> bool {
     let text = String::from_utf8_lossy(&answer.body).replace("&#x2F;", "/");
     FRAMEWORK_TEXTS.iter().any(|known| text.contains(known))
         || FRAMEWORK_HEADERS.iter().any(|name| answer.headers.contains_key(*name))
+        || answer.headers.get(http::header::SERVER).is_some_and(|value| has_version(value.as_bytes()))
 }
 
-fn reveals_secret(answered: &Answered) -> bool {
+/// Whether a Server header has a version, as in `Werkzeug/3.1.9` (RFC 9110 §10.2.4).
+fn has_version(value: &[u8]) -> bool {
+    value.windows(2).any(|pair| matches!(pair, [b'/', b'0'..=b'9']))
+}
+
+fn reveals_secret(answered: &ProbeResponse) -> bool {
     let text = String::from_utf8_lossy(&answered.answer.body);
     answered.secrets.iter().any(|secret| text.contains(secret.as_str()))
 }
 
 /// One response of each kind, if invalid credentials get 401 with several kinds of bodies. 403 is for a genuine sender
 /// that lacks rights.
-fn told_apart(answers: &[Answered]) -> Vec<&Answered> {
+fn told_apart(answers: &[ProbeResponse]) -> Vec<&ProbeResponse> {
     let mut seen = BTreeSet::new();
     let rejected =
         answers.iter().filter(|answered| answered.has_credential && answered.answer.status == StatusCode::UNAUTHORIZED);
-    let kinds: Vec<&Answered> = rejected.filter(|answered| seen.insert(normalized(&answered.answer))).collect();
+    let kinds: Vec<&ProbeResponse> = rejected.filter(|answered| seen.insert(normalized(&answered.answer))).collect();
     if kinds.len() > 1 { kinds } else { Vec::new() }
 }
 

@@ -6,7 +6,7 @@ use super::super::sign::Draft;
 pub(super) struct Probe {
     /// Id of the rule that is broken if the endpoint does otherwise.
     pub(super) rule: &'static str,
-    /// What is sent, in words.
+    /// The request in words.
     pub(super) name: String,
     pub(super) act: Act,
     /// Whether the endpoint may carry out an event: the request has a valid credential.
@@ -15,7 +15,7 @@ pub(super) struct Probe {
     pub(super) secrets: Vec<String>,
 }
 
-/// What is sent, and what must happen.
+/// The requests of a probe, with the condition that they must meet.
 pub(super) enum Act {
     /// The request must not be accepted.
     Reject(Box<Draft>),
@@ -29,19 +29,21 @@ pub(super) enum Act {
     Malformed(Box<Draft>),
     /// The times of the responses to both must not differ.
     Timing { first_wrong: Box<Draft>, last_wrong: Box<Draft>, samples: u32 },
+    /// A body of 1 GiB, which the head of this request announces, must be rejected.
+    BodyLimit(Box<Draft>),
+    /// Of 50 times this request, one must get 429.
+    RejectionRate(Box<Draft>),
     /// A check of the connection.
     Connection(Check),
 }
 
-/// A check of the connection or of a limit.
+/// A check of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
     Certificate,
     CertificateDays,
     OldTls,
     PlainHttp,
-    BodyLimit,
-    RejectionRate,
     UpstreamDirect,
 }
 

@@ -1,12 +1,14 @@
 //! The probes, in their order.
 
 mod blind;
+mod change;
 mod signed;
 mod token;
 
-use super::AuditArguments;
+use super::super::sign::Draft;
+use super::arguments::AuditArguments;
 use super::knowledge::{Knowledge, Source};
-use super::probe::{Check, Probe};
+use super::probe::{Act, Check, Probe};
 use super::target::Target;
 
 /// Requests a second from which 50 rejections in a row are tried.
@@ -32,10 +34,15 @@ pub(super) fn all(
         }
         probes.extend(signed::repeats(known)?);
     }
-    probes.push(Probe::connection("body-limit-missing", "a body of 1 GiB is announced", Check::BodyLimit));
+    let invalid = blind::invalid(known, known.now)?;
+    let limit = |rule, name: &str, act: fn(Box<Draft>) -> Act| Probe {
+        act: act(Box::new(invalid.clone())),
+        ..Probe::reject(rule, name, known.blank.clone())
+    };
+    probes.push(limit("body-limit-missing", "a body of 1 GiB is announced", Act::BodyLimit));
     if arguments.rate >= RATE_OF_MANY {
         let name = "50 requests with an invalid credential";
-        probes.push(Probe::connection("rejection-rate-unlimited", name, Check::RejectionRate));
+        probes.push(limit("rejection-rate-unlimited", name, Act::RejectionRate));
     }
     Ok(probes)
 }
@@ -49,7 +56,7 @@ fn connection(target: &Target, has_upstream: bool) -> Vec<Probe> {
             Probe::connection("tls-old-version", "a handshake with TLS 1.0 and 1.1", Check::OldTls),
         ]);
     }
-    // Nobody listens in on loopback.
+    // Loopback needs no TLS.
     if !target.is_loopback() || target.is_tls {
         probes.push(Probe::connection("plain-http", "a request without TLS", Check::PlainHttp));
     }

@@ -31,6 +31,11 @@ impl Results {
         }
     }
 
+    /// Whether the endpoint broke the rule.
+    pub(super) fn is_weak(&self, rule: &str) -> bool {
+        self.evidence.contains_key(rule)
+    }
+
     /// A probe gave no result. The first reason counts, and none if another probe of the rule gave a result.
     pub(super) fn undecided(&mut self, rule: &'static str, why: &str) {
         self.undecided.entry(rule).or_insert_with(|| why.to_owned());

@@ -12,7 +12,7 @@ use super::super::sign::{Draft, random_id};
 use super::connection::{self, Outcome};
 use super::finding::{AuditReport, Evidence};
 use super::knowledge::{Knowledge, Source};
-use super::passive;
+use super::passive::{self, ProbeResponse};
 use super::probe::{Act, Check, Probe};
 use super::report::{described, masked};
 use super::results::Results;
@@ -45,25 +45,16 @@ pub(super) struct Run<'t> {
     started: jiff::Timestamp,
     results: Results,
     /// The responses to invalid requests.
-    answers: Vec<Answered>,
+    answers: Vec<ProbeResponse>,
     requests: usize,
     /// Server errors and failures in a row.
     failures: usize,
     stopped: Option<String>,
     /// The response to the first valid request.
     control: Option<Answer>,
+    /// The normalized response with 2xx to a request without a credential, if it differs from that to a valid one.
+    rejection: Option<String>,
     timing: Option<TimingComparison>,
-}
-
-/// A response to an invalid request.
-pub(super) struct Answered {
-    pub(super) probe: String,
-    pub(super) draft: Draft,
-    pub(super) answer: Answer,
-    /// Whether the request had a credential, which was invalid.
-    pub(super) has_credential: bool,
-    /// Texts that the response may not contain.
-    pub(super) secrets: Vec<String>,
 }
 
 impl<'t> Run<'t> {
@@ -89,6 +80,7 @@ impl<'t> Run<'t> {
             failures: 0,
             stopped: None,
             control: None,
+            rejection: None,
             timing: None,
         }
     }
@@ -108,15 +100,25 @@ impl<'t> Run<'t> {
             self.control().await?;
         }
         let blank = self.send(&self.known.blank.clone()).await?;
+        self.learn_rejection(&blank).await?;
         let nowhere = Draft { target: format!("/hookgate-audit-{}", random_id()), ..self.known.blank.clone() };
-        let accepts_any_path = self.send(&nowhere).await?.status.is_success();
-        let accepts_all = blank.status.is_success();
+        let other_path = self.send(&nowhere).await;
+        let accepts_all = self.is_accepted(&blank);
         for probe in probes {
-            let needs_rejection = !matches!(probe.act, Act::Connection(_)) && probe.rule != "unauthenticated-accepted";
-            if accepts_all && needs_rejection {
+            let needs_rejection = matches!(
+                probe.act,
+                Act::Reject(_) | Act::Once { .. } | Act::Retry(_) | Act::Elsewhere(_) | Act::Timing { .. }
+            );
+            if accepts_all && needs_rejection && probe.rule != "unauthenticated-accepted" {
                 self.results.undecided(probe.rule, ACCEPTS_ALL);
-            } else if accepts_any_path && matches!(probe.act, Act::Elsewhere(_)) {
+            } else if let (Act::Elsewhere(_), Err(error)) = (&probe.act, &other_path) {
+                self.results.undecided(probe.rule, &format!("at another path: {error:#}"));
+            } else if let (Act::Elsewhere(_), true) =
+                (&probe.act, other_path.as_ref().is_ok_and(|answer| self.is_accepted(answer)))
+            {
                 self.results.undecided(probe.rule, "the server accepts a request at any path");
+            } else if probe.rule == "replay-changed-id" && self.results.is_weak("replay-accepted") {
+                self.results.undecided(probe.rule, "the endpoint processes the unchanged request twice");
             } else {
                 self.probe(probe).await;
             }
@@ -129,6 +131,22 @@ impl<'t> Run<'t> {
         Ok(())
     }
 
+    /// Some endpoints answer an invalid request with 2xx and say in the body that they ignored it. The response to a valid
+    /// request tells the two apart.
+    async fn learn_rejection(&mut self, blank: &Answer) -> anyhow::Result<()> {
+        let is_other = |control: &Answer| passive::normalized(control) != passive::normalized(blank);
+        if blank.status.is_success() && self.control.as_ref().is_some_and(is_other) {
+            // A text that changes with each response says nothing.
+            let again = self.send(&self.known.blank.clone()).await?;
+            self.rejection = Some(passive::normalized(blank)).filter(|text| *text == passive::normalized(&again));
+        }
+        Ok(())
+    }
+
+    fn is_accepted(&self, answer: &Answer) -> bool {
+        answer.status.is_success() && self.rejection.as_ref().is_none_or(|text| *text != passive::normalized(answer))
+    }
+
     /// Nothing is sent over TLS to a server whose certificate is not valid.
     async fn without_certificate(&mut self, probes: &[Probe]) -> anyhow::Result<()> {
         for probe in probes {
@@ -136,7 +154,9 @@ impl<'t> Run<'t> {
                 Act::Connection(Check::Certificate | Check::OldTls | Check::PlainHttp | Check::UpstreamDirect) => {
                     self.probe(probe).await;
                 }
-                Act::Connection(Check::CertificateDays | Check::BodyLimit | Check::RejectionRate)
+                Act::Connection(Check::CertificateDays)
+                | Act::BodyLimit(_)
+                | Act::RejectionRate(_)
                 | Act::Reject(_)
                 | Act::Once { .. }
                 | Act::Retry(_)
@@ -160,7 +180,7 @@ impl<'t> Run<'t> {
         }
         match self.known.source {
             Source::Signer(_) => bail!(
-                "the endpoint rejected the valid request with {}: compare the secret, the URL and the clock; `hookgate sign` prints such a request",
+                "the endpoint rejected the valid request with {}: compare the secret, the URL and the clock; the endpoint may also need headers or a body of the provider (--header, --body)",
                 described(&answer, &[])
             ),
             // It may be too old, or a duplicate.
@@ -205,6 +225,12 @@ impl<'t> Run<'t> {
             Act::Timing { first_wrong, last_wrong, samples } => {
                 self.timing(probe, [first_wrong, last_wrong], *samples).await
             }
+            Act::BodyLimit(draft) => {
+                self.pace.tick().await;
+                self.requests += 1;
+                connection::body_limit(&probe.name, self.target, draft).await
+            }
+            Act::RejectionRate(draft) => self.rejection_rate(probe, draft).await,
             Act::Connection(check) => self.connection(probe, *check).await,
         };
         let outcome = outcome.unwrap_or_else(|error| Outcome::Undecided(format!("{error:#}")));
@@ -223,7 +249,7 @@ impl<'t> Run<'t> {
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Outcome::Undecided("the endpoint limits the rate: choose a lower --rate".to_owned()));
         }
-        let is_accepted = answer.status.is_success();
+        let is_accepted = self.is_accepted(&answer);
         let evidence = self.evidence_of(&probe.name, draft, &answer);
         self.record(probe, draft, answer);
         Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
@@ -243,7 +269,7 @@ impl<'t> Run<'t> {
             names => names.iter().any(|known| known == name),
         };
         let has_credential = draft.headers.iter().any(|(name, value)| is_credential(name) && !value.is_empty());
-        self.answers.push(Answered {
+        self.answers.push(ProbeResponse {
             probe: probe.name.clone(),
             draft: draft.clone(),
             has_credential: has_credential && matches!(probe.act, Act::Reject(_)),
@@ -261,7 +287,7 @@ impl<'t> Run<'t> {
             }
             (Source::Nothing | Source::Signer(_), _) => self.send(first).await?,
         };
-        if !before.status.is_success() {
+        if !self.is_accepted(&before) {
             return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
         }
         let after = self.send(again).await?;
@@ -277,7 +303,7 @@ impl<'t> Run<'t> {
         self.target.break_off(draft).await?;
         let answer = self.send(draft).await?;
         let evidence = self.evidence_of(&probe.name, draft, &answer);
-        Ok(if answer.status.is_success() { Outcome::Held } else { Outcome::Weak(evidence) })
+        Ok(if self.is_accepted(&answer) { Outcome::Held } else { Outcome::Weak(evidence) })
     }
 
     /// Both requests in turn, in an order that a periodic load does not follow.
@@ -313,24 +339,25 @@ impl<'t> Run<'t> {
     }
 
     async fn connection(&mut self, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
-        if check != Check::RejectionRate {
-            self.pace.tick().await;
-            self.requests += 1;
-            return connection::check(check, &probe.name, self.target, self.upstream, &self.known.blank).await;
-        }
+        self.pace.tick().await;
+        self.requests += 1;
+        connection::check(check, &probe.name, self.target, self.upstream, &self.known.blank).await
+    }
+
+    async fn rejection_rate(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
         let mut last = None;
         for _ in 0..50 {
-            let answer = self.send_once(&self.known.blank.clone()).await?;
+            let answer = self.send_once(draft).await?;
             if answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Ok(Outcome::Held);
             }
-            if answer.status.is_success() {
-                return Ok(Outcome::Undecided(ACCEPTS_ALL.to_owned()));
+            if self.is_accepted(&answer) {
+                return Ok(Outcome::Undecided("the endpoint accepts the invalid request".to_owned()));
             }
             last = Some(answer);
         }
         let Some(answer) = last else { return Ok(Outcome::Held) };
-        Ok(Outcome::Weak(self.evidence_of(&probe.name, &self.known.blank, &answer)))
+        Ok(Outcome::Weak(self.evidence_of(&probe.name, draft, &answer)))
     }
 
     /// Findings that follow from the responses alone.

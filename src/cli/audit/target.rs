@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -147,22 +147,17 @@ impl Target {
         .await
     }
 
-    /// Like [`Self::raw`], over TLS if the endpoint uses it.
-    pub(super) async fn raw_request(&self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-        self.limited(async {
-            match self.connect().await? {
-                Stream::Plain(mut stream) => {
-                    stream.write_all(bytes).await?;
-                    Ok(first_bytes(&mut stream).await)
-                }
-                Stream::Tls(mut stream) => {
-                    stream.write_all(bytes).await?;
-                    stream.flush().await?;
-                    Ok(first_bytes(&mut stream).await)
-                }
+    /// Whether the server responds to these bytes within `patience`, or closes the connection.
+    pub(super) async fn answers_head(&self, bytes: &[u8], patience: Duration) -> anyhow::Result<bool> {
+        let mut stream = self.limited(self.connect()).await?;
+        let respond = async {
+            match &mut stream {
+                Stream::Plain(stream) => respond(stream, bytes).await,
+                Stream::Tls(stream) => respond(stream, bytes).await,
             }
-        })
-        .await
+        };
+        // An error is a connection that the server closed.
+        Ok(tokio::time::timeout(patience, respond).await.is_ok())
     }
 
     /// The certificate of the server in DER, if its chain and its name are valid.
@@ -200,7 +195,8 @@ impl Target {
         let mut request =
             Request::builder().method(draft.method.clone()).uri(&draft.target).header("host", &draft.host);
         for (name, value) in &draft.headers {
-            request = request.header(name, value);
+            // A header of a probe may have other bytes than those of ASCII.
+            request = request.header(name, HeaderValue::from_bytes(value.as_bytes())?);
         }
         if self.marked {
             request = request.header(MARKER, env!("CARGO_PKG_VERSION"));
@@ -231,6 +227,12 @@ async fn beginning(mut body: hyper::body::Incoming) -> Vec<u8> {
     }
     bytes.truncate(MAX_RESPONSE);
     bytes
+}
+
+async fn respond(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    stream.write_all(bytes).await?;
+    stream.flush().await?;
+    Ok(first_bytes(stream).await)
 }
 
 async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {

@@ -1,23 +1,20 @@
 //! Probes without a valid credential.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use serde_json::json;
 
 use super::super::super::sign::{Draft, random_id};
 use super::super::knowledge::Knowledge;
 use super::super::probe::{Act, Probe};
+use super::change::{scrambled, with};
 use super::token;
 
 /// Headers in which webhook signatures are usual. `HEX` and `BASE64` stand for 32 random bytes, `TIME` for now.
 const SIGNATURE_HEADERS: &[(&str, &[(&str, &str)])] = &[
-    ("X-Hub-Signature-256", &[("x-hub-signature-256", "sha256=HEX"), ("x-github-event", "ping")]),
+    ("X-Hub-Signature-256", &[("x-hub-signature-256", "sha256=HEX")]),
     ("Stripe-Signature", &[("stripe-signature", "t=TIME,v1=HEX")]),
-    (
-        "webhook-signature",
-        &[("webhook-signature", "v1,BASE64"), ("webhook-id", "msg_audit"), ("webhook-timestamp", "TIME")],
-    ),
+    ("webhook-signature", &[("webhook-signature", "v1,BASE64"), ("webhook-timestamp", "TIME")]),
     ("X-Shopify-Hmac-Sha256", &[("x-shopify-hmac-sha256", "BASE64")]),
     ("X-Slack-Signature", &[("x-slack-signature", "v0=HEX"), ("x-slack-request-timestamp", "TIME")]),
     ("X-Twilio-Signature", &[("x-twilio-signature", "BASE64")]),
@@ -25,9 +22,22 @@ const SIGNATURE_HEADERS: &[(&str, &[(&str, &str)])] = &[
     ("X-Webhook-Signature", &[("x-webhook-signature", "HEX")]),
 ];
 
+/// Headers that say which event a request carries, as providers send them; receivers ask for them before a signature.
+const EVENT_HEADERS: &[(&str, &str)] = &[
+    ("x-github-event", "ping"),
+    ("x-github-delivery", "ID"),
+    ("x-gitlab-event", "Push Hook"),
+    ("x-shopify-topic", "hookgate/audit"),
+    ("webhook-id", "ID"),
+];
+
 pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> {
     let blank = &known.blank;
-    let mut probes = vec![Probe::reject("unauthenticated-accepted", "no credential", blank.clone())];
+    let event = event(blank)?;
+    let mut probes = vec![
+        Probe::reject("unauthenticated-accepted", "no credential", blank.clone()),
+        Probe::reject("unauthenticated-accepted", "no credential, with the headers of an event", event.clone()),
+    ];
     probes.push(Probe::reject(
         "bearer-presence-only",
         "Authorization with a random bearer token",
@@ -37,8 +47,8 @@ pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> 
         let headers: Vec<(&str, String)> = headers.iter().map(|(name, value)| (*name, filled(value, now))).collect();
         let empty: Vec<(&str, &str)> = headers.iter().take(1).map(|(name, _)| (*name, "")).collect();
         let named: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        probes.push(Probe::reject("signature-presence-only", format!("{name} of random bytes"), with(blank, &named)?));
-        probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), with(blank, &empty)?));
+        probes.push(Probe::reject("signature-presence-only", format!("{name} of random bytes"), with(&event, &named)?));
+        probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), with(&event, &empty)?));
     }
     probes.extend(token::blind(blank, now)?);
     for (name, value) in [
@@ -63,23 +73,70 @@ pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> 
             ..Probe::reject("path-variant-bypass", name, blank.clone())
         });
     }
-    for (name, body) in [
-        ("a body that is not JSON", &b"{\"hookgate-audit\":"[..]),
-        ("a body of nested arrays", "[".repeat(2000).as_bytes()),
-        ("a body that is not UTF-8", &b"\xff\xfe\xfd"[..]),
-    ] {
-        let draft = Draft { body: body.to_vec(), ..with(blank, &[("authorization", "Bearer a.b.c")])? };
-        let act = Act::Malformed(Box::new(draft));
-        probes.push(Probe { act, ..Probe::reject("server-error", name, blank.clone()) });
-    }
+    probes.extend(malformed(known, &event, now)?);
     Ok(probes)
 }
 
-/// A copy of the request with these headers.
-pub(super) fn with(draft: &Draft, headers: &[(&str, &str)]) -> anyhow::Result<Draft> {
-    let mut draft = draft.clone();
-    for (name, value) in headers {
-        draft.set_header(&name.parse()?, *value);
+/// Requests whose body or credential is not well-formed.
+fn malformed(known: &Knowledge, event: &Draft, now: u64) -> anyhow::Result<Vec<Probe>> {
+    let invalid = invalid(known, now)?;
+    let probe = |name: &str, draft: Draft| Probe {
+        act: Act::Malformed(Box::new(draft)),
+        ..Probe::reject("server-error", name, known.blank.clone())
+    };
+    let nested = "[".repeat(2000);
+    let bodies: [(&str, &[u8]); 5] = [
+        ("a body that is not JSON", b"{\"hookgate-audit\":"),
+        ("a body of nested arrays", nested.as_bytes()),
+        ("a body that is not UTF-8", b"\xff\xfe\xfd"),
+        ("an array as the body", b"[]"),
+        ("null as the body", b"null"),
+    ];
+    let mut probes = Vec::new();
+    for (name, body) in bodies {
+        probes.push(probe(name, Draft { body: body.to_vec(), ..event.clone() }));
+        let name = format!("{name}, with an invalid credential");
+        probes.push(probe(&name, Draft { body: body.to_vec(), ..invalid.clone() }));
+    }
+    let mut letters = invalid;
+    for (_, value) in letters.headers.iter_mut().filter(|(name, _)| is_credential(known, name)) {
+        let (start, _) = value.split_at_checked(value.len() / 2).unwrap_or_default();
+        *value = format!("{start}é");
+    }
+    probes.push(probe("a credential with a letter beyond ASCII", letters));
+    Ok(probes)
+}
+
+fn is_credential(known: &Knowledge, name: &str) -> bool {
+    let usual =
+        || SIGNATURE_HEADERS.iter().any(|(usual, _)| usual.eq_ignore_ascii_case(name)) || name == "authorization";
+    if known.credentials.is_empty() { usual() } else { known.credentials.iter().any(|known| known == name) }
+}
+
+/// A request with an invalid credential: that of the sender, or else all usual ones, with other bytes.
+pub(super) fn invalid(known: &Knowledge, now: u64) -> anyhow::Result<Draft> {
+    if let Some(mut good) = known.good()? {
+        for (_, value) in good.headers.iter_mut().filter(|(name, _)| is_credential(known, name)) {
+            *value = scrambled(value).unwrap_or_else(random_id);
+        }
+        return Ok(good);
+    }
+    let mut draft = event(&known.blank)?;
+    for (name, value) in SIGNATURE_HEADERS.iter().flat_map(|(_, headers)| *headers) {
+        draft.set_header(&name.parse()?, filled(value, now));
+    }
+    draft.set_header(&http::header::AUTHORIZATION, "Bearer a.b.c");
+    Ok(draft)
+}
+
+/// The request with the headers of an event that it lacks.
+fn event(blank: &Draft) -> anyhow::Result<Draft> {
+    let mut draft = blank.clone();
+    for (name, value) in EVENT_HEADERS {
+        let name = name.parse()?;
+        if !draft.has_header(&name) {
+            draft.set_header(&name, value.replace("ID", &random_id()));
+        }
     }
     Ok(draft)
 }
@@ -116,13 +173,4 @@ fn encoded_first(rest: &str) -> String {
         Some(first) if first.is_ascii() => format!("/%{:02x}{}", u32::from(first), letters.as_str()),
         Some(_) | None => format!("/{rest}"),
     }
-}
-
-/// The claims of a token that names nobody.
-pub(super) fn anonymous_claims(now: u64) -> serde_json::Value {
-    json!({"sub": "hookgate-audit", "iat": now, "nbf": now, "exp": now + 300, "jti": random_id()})
-}
-
-pub(super) fn encode(part: &serde_json::Value) -> String {
-    URL_SAFE_NO_PAD.encode(part.to_string())
 }

@@ -1,14 +1,12 @@
 //! Probes that change a request with a valid credential, or send it again.
 
-use std::borrow::Cow;
-
 use http::Method;
 use zeroize::Zeroizing;
 
 use super::super::super::sign::{Draft, random_id};
-use super::super::knowledge::{Knowledge, Signer, Source, find_signature, is_event_id};
+use super::super::knowledge::{Knowledge, RequestSigner, Source, find_signature, is_event_id};
 use super::super::probe::{Act, Probe};
-use super::blind::with;
+use super::change::{changed_at, longest_segment, scrambled, segments, truncated, with};
 use crate::auth::Policy;
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
@@ -23,13 +21,25 @@ pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<
     let is_token = is_bearer(good);
     for name in &known.credentials {
         let Some((_, value)) = good.headers.iter().find(|(header, _)| header == name) else { continue };
-        let header = |value: &str| with(good, &[(name.as_str(), value)]);
+        // A captured request may have two credentials of which one is enough. A signer makes only those that are needed.
+        let alone = match known.source {
+            Source::Captured(_) => {
+                without(good, |other| other != name && known.credentials.iter().any(|known| known == other))
+            }
+            Source::Signer(_) | Source::Nothing => good.clone(),
+        };
+        let header = |value: &str| with(&alone, &[(name.as_str(), value)]);
         probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), header("")?));
         let malformed = if is_token { "Bearer hookgate" } else { "hookgate" };
         probes.push(Probe::reject("signature-presence-only", format!("a malformed {name}"), header(malformed)?));
         if let Some(changed) = scrambled(value) {
             let what = format!("{name} with another signature");
             probes.push(Probe::reject("signature-presence-only", what, header(&changed)?));
+        }
+        let older = name.strip_suffix("-256").filter(|older| known.credentials.iter().any(|known| known == older));
+        if let (Some(older), Source::Captured(_)) = (older, &known.source) {
+            let draft = without(good, |other| other == name);
+            probes.push(Probe::reject("signature-downgrade", format!("{older} alone, without {name}"), draft).valid());
         }
         if let Some(cut) = truncated(value) {
             probes.push(Probe::reject("signature-truncated", format!("the beginning of {name}"), header(&cut)?));
@@ -65,8 +75,15 @@ pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<
     Ok(probes)
 }
 
+/// The request without these headers.
+fn without(draft: &Draft, is_removed: impl Fn(&str) -> bool) -> Draft {
+    let mut draft = draft.clone();
+    draft.headers.retain(|(name, _)| !is_removed(name));
+    draft
+}
+
 /// Requests that a key signs otherwise than the sender does.
-pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
+pub(super) fn of_key(signer: &RequestSigner) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
     let Some(policy) = find_signature(&signer.route.rules.policy) else { return Ok(probes) };
     if matches!(policy.algorithm, SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256) {
@@ -95,7 +112,7 @@ pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
 }
 
 /// Two requests that differ in one character of the signature: the first, or one of the last.
-pub(super) fn timing(known: &Knowledge, signer: &Signer, samples: u32) -> anyhow::Result<Option<Probe>> {
+pub(super) fn timing(known: &Knowledge, signer: &RequestSigner, samples: u32) -> anyhow::Result<Option<Probe>> {
     let good = signer.genuine()?;
     let signature = known.credentials.iter().find_map(|name| {
         let (_, value) = good.headers.iter().find(|(header, _)| header == name)?;
@@ -114,14 +131,6 @@ pub(super) fn timing(known: &Knowledge, signer: &Signer, samples: u32) -> anyhow
         good,
     );
     Ok(Some(Probe { act: Act::Timing { first_wrong, last_wrong, samples }, ..probe }))
-}
-
-/// The text with another letter or digit at this byte.
-fn changed_at(text: &str, at: usize) -> Option<String> {
-    let (before, rest) = text.split_at_checked(at)?;
-    let mut rest = rest.chars();
-    let other = if rest.next()? == 'a' { 'b' } else { 'a' };
-    Some(format!("{before}{other}{}", rest.as_str()))
 }
 
 /// Requests that are sent twice.
@@ -153,7 +162,7 @@ pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
 }
 
 /// Headers that look like the id of an event and that the signature does not cover.
-fn ids(good: &Draft, signer: &Signer) -> Vec<String> {
+fn ids(good: &Draft, signer: &RequestSigner) -> Vec<String> {
     let covered = |name: &str| {
         let policy = find_signature(&signer.route.rules.policy);
         policy.is_some_and(|policy| name.parse().is_ok_and(|name| policy.signs_header(&name)))
@@ -179,7 +188,7 @@ fn each(policy: &mut Policy, change: &dyn Fn(&mut SignaturePolicy)) {
 }
 
 /// A request that is signed by an older scheme of the same provider.
-fn downgraded(signer: &Signer, policy: &SignaturePolicy) -> anyhow::Result<Option<(String, Draft)>> {
+fn downgraded(signer: &RequestSigner, policy: &SignaturePolicy) -> anyhow::Result<Option<(String, Draft)>> {
     match &policy.parse {
         Parse::Pairs { key, .. } if key == "v1" => {
             let draft = signer.by(|policy| each(policy, &|signature| as_v0(&mut signature.parse)))?;
@@ -258,59 +267,6 @@ fn changed_body(body: &[u8]) -> Vec<u8> {
 fn signatures(draft: &Draft, known: &Knowledge) -> Vec<String> {
     let values = draft.headers.iter().filter(|(name, _)| known.credentials.contains(name)).map(|(_, value)| value);
     values.flat_map(|value| segments(value)).filter(|text| text.len() >= 16).map(str::to_owned).collect()
-}
-
-/// The parts of a header's value that may be a signature.
-fn segments(value: &str) -> impl Iterator<Item = &str> {
-    let is_border = |c: char| matches!(c, ',' | ';' | ' ' | '.' | '"');
-    value.split(is_border).map(|part| {
-        part.split_once('=').map_or(part, |(key, rest)| {
-            if rest.len() > 2 {
-                rest
-            } else {
-                let _ = key;
-                part
-            }
-        })
-    })
-}
-
-/// The part of a header's value that is most likely a signature.
-fn longest_segment(value: &str) -> Option<&str> {
-    segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())
-}
-
-/// The value with another signature of the same form; `None` if it contains none.
-fn scrambled(value: &str) -> Option<String> {
-    let longest = longest_segment(value)?;
-    let is_hex = longest.chars().all(|c| c.is_ascii_hexdigit());
-    let other = |c: char| match c {
-        '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
-        '9' => '0',
-        'f'..='y' | 'F'..='Y' if !is_hex => char::from_u32(u32::from(c) + 1).unwrap_or(c),
-        'f' => 'a',
-        'F' => 'A',
-        'z' => 'a',
-        'Z' => 'A',
-        _ => c,
-    };
-    // The last letter of base64 may carry unused bits, which must stay zero.
-    let end = longest.trim_end_matches('=').len().saturating_sub(1);
-    let (start, rest) = longest.split_at(end);
-    let changed: Cow<'_, str> = start.chars().map(other).collect::<String>().into();
-    let at = value.rfind(longest)?;
-    let (before, after) = value.split_at(at);
-    Some(format!("{before}{changed}{rest}{}", after.strip_prefix(longest)?))
-}
-
-/// The value with half of its signature; `None` if it contains none.
-fn truncated(value: &str) -> Option<String> {
-    let longest = longest_segment(value)?;
-    // A multiple of four letters is valid base64, and an even number valid hex.
-    let half = longest.get(..longest.len() / 8 * 4)?;
-    let at = value.rfind(longest)?;
-    let (before, after) = value.split_at(at);
-    Some(format!("{before}{half}{}", after.strip_prefix(longest)?))
 }
 
 fn bearer(draft: &Draft) -> Option<&str> {

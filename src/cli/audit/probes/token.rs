@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::dev::DevIssuer;
 use super::super::super::sign::{Draft, Keyring, random_id, unsigned_token};
-use super::super::knowledge::Signer;
+use super::super::knowledge::RequestSigner;
 use super::super::probe::Probe;
-use super::blind::{anonymous_claims, encode, with};
+use super::change::with;
 use crate::auth::Policy;
 use crate::auth::jwt::JwtPolicy;
 
@@ -25,7 +25,7 @@ pub(super) fn blind(blank: &Draft, now: u64) -> anyhow::Result<Vec<Probe>> {
 }
 
 /// Tokens of the issuer with changes.
-pub(super) fn of_key(signer: &Signer) -> anyhow::Result<Vec<Probe>> {
+pub(super) fn of_key(signer: &RequestSigner) -> anyhow::Result<Vec<Probe>> {
     let Some(policy) = find(&signer.route.rules.policy) else { return Ok(Vec::new()) };
     let forge = Forge::new(signer, policy)?;
     let mut probes = Vec::new();
@@ -78,7 +78,7 @@ struct Forge<'s> {
 }
 
 impl<'s> Forge<'s> {
-    fn new(signer: &Signer, policy: &'s JwtPolicy) -> anyhow::Result<Self> {
+    fn new(signer: &RequestSigner, policy: &'s JwtPolicy) -> anyhow::Result<Self> {
         let (draft, keys) = (signer.draft(), signer.keys(0));
         let (header, claims) = unsigned_token(policy, &signer.route, &draft, &keys)?;
         Ok(Self { policy, now: keys.now, keys, draft, header, claims })
@@ -239,4 +239,13 @@ fn members(value: Value) -> Map<String, Value> {
         Value::Object(members) => members,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
+}
+
+/// The claims of a token that belongs to no known sender.
+fn anonymous_claims(now: u64) -> serde_json::Value {
+    json!({"sub": "hookgate-audit", "iat": now, "nbf": now, "exp": now + 300, "jti": random_id()})
+}
+
+fn encode(part: &serde_json::Value) -> String {
+    URL_SAFE_NO_PAD.encode(part.to_string())
 }
