@@ -216,7 +216,9 @@ fn end_on_broken_pipe() {
 
 /// The exit code of the process for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let is_of_command_line = error.is::<arguments::UsageError>() || error.is::<init::IncompleteArguments>();
+    let is_of_command_line = error.is::<arguments::UsageError>()
+        || error.is::<init::IncompleteArguments>()
+        || error.is::<audit::InvalidCommandLine>();
     if is_of_command_line || error.is::<ConfigErrors>() || error.is::<check::AlreadyReported>() {
         USAGE
     } else if error.is::<explain::WouldReject>()

@@ -7,6 +7,7 @@
 mod arguments;
 mod catalogue;
 mod connection;
+mod credential;
 mod finding;
 mod knowledge;
 mod page;
@@ -16,6 +17,7 @@ mod probes;
 mod report;
 mod results;
 mod run;
+mod signer;
 mod target;
 mod timing;
 
@@ -29,7 +31,7 @@ pub use arguments::AuditArguments;
 use finding::{AuditReport, Baseline};
 use knowledge::Knowledge;
 pub use page::markdown;
-use probe::Probe;
+pub(super) use target::InvalidCommandLine;
 use target::Target;
 
 /// The endpoint has weaknesses; their number.
@@ -39,25 +41,36 @@ pub(super) struct WeaknessesFound(usize, &'static str);
 
 pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(arguments.timeout);
-    let resolve =
-        |url: &str| Target::resolve(url, arguments.allow_private_address, arguments.cacert.as_deref(), timeout);
-    let mut target = resolve(&arguments.url)?;
-    target.marked = !arguments.no_marker;
-    let upstream = arguments.upstream_direct.as_deref().map(resolve).transpose()?;
-    let known = Knowledge::new(arguments, &target)?;
-    let baseline = arguments.baseline.as_deref().map(read_baseline).transpose()?;
-    let mut probes = probes::all(&known, &target, upstream.is_some(), arguments)?;
-    let left_out = leave_out(&mut probes, arguments.allow_side_effects);
+    let resolve = |url: &str| {
+        let target = Target::resolve(url, arguments.allow_private_address, arguments.cacert.as_deref(), timeout);
+        target.map(|target| Target { marked: !arguments.no_marker, ..target })
+    };
+    let target = resolve(&arguments.url)?;
+    // A name that has no address here is no error: the application shall not be reachable.
+    let upstream = match arguments.upstream_direct.as_deref().map(resolve) {
+        Some(Err(error)) if !error.is::<InvalidCommandLine>() => Some(Err(format!("{error:#}"))),
+        other => other.transpose()?.map(Ok),
+    };
+    let known = Knowledge::new(arguments, &target).map_err(InvalidCommandLine)?;
+    if arguments.timing.is_some() && probes::timing_pair(&known)?.is_none() {
+        let why = "--timing needs the secret of a signature in a header: --preset with --secret, or --config";
+        return Err(InvalidCommandLine(anyhow::anyhow!(why)).into());
+    }
     if arguments.plan {
-        report::plan(&target, &known, &probes, &left_out);
+        let probes = probes::STAGES.map(|stage| probes::of(stage, &known, &target, arguments));
+        let probes = probes.into_iter().collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
+        report::plan(&target, &known, &probes, arguments.allow_side_effects);
         return Ok(());
     }
+    let baseline = arguments.baseline.as_deref().map(|path| read_baseline(path, &target.url()));
+    let baseline = baseline.transpose().map_err(InvalidCommandLine)?;
+    open_outputs(arguments).map_err(InvalidCommandLine)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = runtime.block_on(async {
         let is_shown = arguments.format == OutputFormat::Text;
         let mut run = run::Run::new(&target, upstream.as_ref(), &known, arguments.rate, is_shown);
-        run.perform(&probes, arguments.allow_side_effects).await?;
-        run.report(left_out)
+        run.perform(arguments).await?;
+        run.report()
     })?;
     if let Some(baseline) = baseline {
         for finding in &mut report.findings {
@@ -80,17 +93,13 @@ pub(super) fn schema() -> serde_json::Value {
     schemars::schema_for!(AuditReport).to_value()
 }
 
-/// Removes the probes with a valid credential unless these are allowed, and returns their rules.
-fn leave_out(probes: &mut Vec<Probe>, allow_side_effects: bool) -> Vec<&'static str> {
-    let mut left_out = Vec::new();
-    probes.retain(|probe| {
-        let stays = allow_side_effects || !probe.side_effects;
-        if !stays && !left_out.contains(&probe.rule) {
-            left_out.push(probe.rule);
-        }
-        stays
-    });
-    left_out
+/// Fails before the first request if a report cannot be written at the end.
+fn open_outputs(arguments: &AuditArguments) -> anyhow::Result<()> {
+    for path in [&arguments.json, &arguments.sarif, &arguments.html].into_iter().flatten() {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn write(arguments: &AuditArguments, report: &AuditReport) -> anyhow::Result<()> {
@@ -108,7 +117,12 @@ fn write(arguments: &AuditArguments, report: &AuditReport) -> anyhow::Result<()>
     Ok(())
 }
 
-fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
+fn read_baseline(path: &Path, url: &str) -> anyhow::Result<Baseline> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{}: expected a JSON report of an audit", path.display()))
+    let baseline: Baseline = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{}: expected a JSON report of an audit", path.display()))?;
+    if baseline.url != url {
+        anyhow::bail!("{}: the report is of {}, not of {url}", path.display(), baseline.url);
+    }
+    Ok(baseline)
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::sign::Draft;
+use super::credential::masked_target;
 use super::finding::Evidence;
 use super::probe::Check;
 use super::report::masked;
@@ -34,7 +35,7 @@ pub(super) async fn check(
     check: Check,
     name: &str,
     target: &Target,
-    upstream: Option<&Target>,
+    upstream: Option<&Result<Target, String>>,
     blank: &Draft,
 ) -> anyhow::Result<Outcome> {
     let weak =
@@ -43,7 +44,7 @@ pub(super) async fn check(
     Ok(match check {
         Check::Certificate => match target.certificate().await {
             Ok(_) => Outcome::Held,
-            Err(error) if format!("{error:#}").contains("certificate") => weak(handshake(), format!("{error:#}")),
+            Err(error) if is_of_certificate(&error) => weak(handshake(), format!("{error:#}")),
             Err(error) => Outcome::Undecided(format!("{error:#}")),
         },
         Check::CertificateDays => {
@@ -68,15 +69,30 @@ pub(super) async fn check(
             Outcome::Held
         }
         Check::PlainHttp => plain_http(target, blank, weak).await?,
-        Check::UpstreamDirect => {
-            let upstream = upstream.context("no --upstream-direct")?;
-            let draft = Draft { target: upstream.path.clone(), host: upstream.authority.clone(), ..blank.clone() };
-            match upstream.send(&draft).await {
-                Ok(answer) => weak(format!("POST {}{}", upstream.origin, upstream.path), answer.status.to_string()),
-                Err(_) => Outcome::Held,
+        Check::UpstreamDirect => match upstream.context("no --upstream-direct")? {
+            Err(why) => Outcome::Undecided(why.clone()),
+            // A rejection shows too that the port is open.
+            Ok(upstream) if upstream.is_reachable().await => {
+                let draft = Draft { target: upstream.path.clone(), host: upstream.authority.clone(), ..blank.clone() };
+                let response = match upstream.send(&draft).await {
+                    Ok(answer) => answer.status.to_string(),
+                    Err(error) => format!("a connection, and then: {error:#}"),
+                };
+                weak(format!("POST {}", upstream.url()), response)
             }
-        }
+            Ok(_) => Outcome::Held,
+        },
     })
+}
+
+/// Whether a handshake failed for the certificate of the server.
+pub(super) fn is_of_certificate(error: &anyhow::Error) -> bool {
+    let of_tls = |cause: &(dyn std::error::Error + 'static)| {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        matches!(inner.or_else(|| cause.downcast_ref()), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    error.chain().any(of_tls)
 }
 
 /// Announces a body that is not sent. A server with a limit responds to the head; one without waits for the body.
@@ -88,7 +104,7 @@ pub(super) async fn body_limit(name: &str, target: &Target, draft: &Draft) -> an
         return Ok(Outcome::Held);
     }
     let response = format!("no response in {} s: the server waits for the body", PATIENCE.as_secs());
-    let request = format!("{}\ncontent-length: {ANNOUNCED}", masked(draft, &[]));
+    let request = format!("{}\ncontent-length: {ANNOUNCED}", masked(draft));
     Ok(Outcome::Weak(Evidence { probe: name.to_owned(), request, response }))
 }
 
@@ -100,7 +116,7 @@ async fn plain_http(
     weak: impl Fn(String, String) -> Outcome,
 ) -> anyhow::Result<Outcome> {
     if !target.is_tls {
-        return Ok(weak(format!("POST {}{}", target.origin, target.path), "the endpoint has no TLS".to_owned()));
+        return Ok(weak(format!("POST {}", target.url()), "the endpoint has no TLS".to_owned()));
     }
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n{}\r\n{{}}",
@@ -114,7 +130,7 @@ async fn plain_http(
         let line = first_line(&reply);
         let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
         if matches!(status, Some(200..=299 | 401 | 403 | 422)) {
-            return Ok(weak(format!("POST http://{}:{port}{}", target.host, blank.target), line));
+            return Ok(weak(format!("POST http://{}:{port}{}", target.host, masked_target(&blank.target)), line));
         }
     }
     Ok(Outcome::Held)

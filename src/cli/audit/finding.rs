@@ -83,6 +83,7 @@ pub(super) struct Unchecked {
 /// An earlier report, whose findings are accepted.
 #[derive(Debug, Deserialize)]
 pub(super) struct Baseline {
+    pub(super) url: String,
     pub(super) findings: Vec<BaselineFinding>,
 }
 
@@ -104,14 +105,21 @@ impl AuditReport {
 }
 
 impl Finding {
-    pub(super) fn new(rule: &Rule, evidence: Vec<Evidence>) -> Self {
+    pub(super) fn new(rule: &Rule, evidence: Vec<Evidence>, preset: Option<&str>) -> Self {
+        let mut fix = rule.fix.clone();
+        if let Some(preset) = preset {
+            let variable = preset.to_ascii_uppercase().replace('-', "_");
+            let with_preset = format!("preset: {preset}, secret: {{ env: {variable}_SECRET }}");
+            fix.hookgate = fix.hookgate.replace("preset: stripe, secret: { env: STRIPE_SECRET }", &with_preset);
+        }
+
         Self {
             rule: rule.id.clone(),
             severity: rule.severity,
             title: rule.title.clone(),
             why: rule.why.clone(),
             evidence,
-            fix: rule.fix.clone(),
+            fix,
             mappings: rule.mappings.clone(),
             references: rule.source.clone(),
             accepted: false,

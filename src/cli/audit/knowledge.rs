@@ -1,25 +1,18 @@
 //! Knowledge about the endpoint: nothing, a captured request, or the key of the sender.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use http::{HeaderName, Method};
-use zeroize::Zeroizing;
 
-use super::super::arguments::find_route;
 use super::super::explain::message;
-use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
+use super::super::sign::{Draft, random_id};
 use super::arguments::AuditArguments;
 use super::catalogue::Depth;
+use super::credential::{is_context, is_credential_name, is_event_id, without_query_credentials};
+use super::signer::{RequestSigner, event_body};
 use super::target::Target;
-use crate::auth::Policy;
-use crate::auth::locator::Locator;
-use crate::auth::signature::{Component, SignaturePolicy};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Handles, Sources, compile};
-use crate::route::Route;
 
 /// Knowledge about the endpoint.
 pub(super) struct Knowledge {
@@ -29,8 +22,10 @@ pub(super) struct Knowledge {
     pub(super) source: Source,
     /// Names of the headers that carry the credential, in lower case.
     pub(super) credentials: Vec<String>,
-    /// Unix time in seconds.
-    pub(super) now: u64,
+    /// Secrets that no response may contain and no report may show.
+    pub(super) secrets: Vec<String>,
+    /// The preset of the sender, if the arguments name one.
+    pub(super) preset: Option<String>,
 }
 
 /// Where requests with a credential come from.
@@ -43,61 +38,48 @@ pub(super) enum Source {
     Signer(Box<RequestSigner>),
 }
 
-/// Signs requests as the sender does.
-pub(super) struct RequestSigner {
-    pub(super) route: Arc<Route>,
-    blank: Draft,
-    key: std::path::PathBuf,
-    kid: Option<String>,
-    /// Whether the body is that of the user, which stays as it is.
-    is_fixed: bool,
-    now: u64,
-}
-
 impl Knowledge {
     pub(super) fn new(arguments: &AuditArguments, target: &Target) -> anyhow::Result<Self> {
-        let now = SystemClock.now().seconds();
         let mut blank = Draft {
             method: Method::POST,
             gateway: target.origin.clone(),
             host: target.authority.clone(),
             target: target.path.clone(),
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: br#"{"id":"hookgate-audit","type":"hookgate.audit"}"#.to_vec(),
+            body: event_body(),
         };
         if let Some(path) = &arguments.body {
             blank.body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         }
-        for header in &arguments.headers {
-            let (name, value) =
-                header.split_once(':').with_context(|| format!("--header {header}: expected NAME: VALUE"))?;
-            blank.set_header(&name.trim().parse()?, value.trim());
-        }
-        let source = match (&arguments.request, route(arguments, target)?) {
-            (Some(path), None) => Source::Captured(Box::new(captured(path, target)?)),
-            (None, Some(route)) => Source::Signer(Box::new(RequestSigner {
-                route,
-                blank: blank.clone(),
-                kid: arguments.kid.clone().or_else(|| kid_beside(&arguments.key)),
-                key: arguments.key.clone(),
-                is_fixed: arguments.body.is_some(),
-                now,
-            })),
+        let headers = headers(arguments)?;
+        add(&mut blank, &headers);
+        let source = match (&arguments.request, RequestSigner::new(arguments, target, &blank)?) {
+            (Some(path), _) => {
+                let mut captured = captured(path, target)?;
+                add(&mut captured, &headers);
+                Source::Captured(Box::new(captured))
+            }
+            (None, Some(signer)) => Source::Signer(Box::new(signer)),
             (None, None) => Source::Nothing,
-            (Some(_), Some(_)) => bail!("--request gives a captured request: it cannot be used with a key"),
         };
-        let good = match &source {
-            Source::Nothing => None,
-            Source::Captured(draft) => Some((**draft).clone()),
-            Source::Signer(signer) => Some(signer.genuine()?),
+        let credentials = match &source {
+            Source::Nothing => Vec::new(),
+            Source::Captured(good) => credentials(&good.headers),
+            Source::Signer(signer) => {
+                let added = signer.genuine()?.headers.into_iter();
+                credentials(
+                    &added
+                        .filter(|(name, _)| !blank.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
+                        .collect::<Vec<_>>(),
+                )
+            }
         };
-        let credentials = good.as_ref().map(|good| credentials(&blank, good)).unwrap_or_default();
-        if let Some(good) = &good {
-            blank = good.clone();
-            blank.headers.retain(|(name, _)| !credentials.contains(name));
-            renew_ids(&mut blank);
-        }
-        Ok(Self { blank, source, credentials, now })
+        let blank = without_credential(blank, &source, arguments.allow_side_effects)?;
+        let secrets = match &source {
+            Source::Signer(signer) => signer.secrets(),
+            Source::Captured(_) | Source::Nothing => Vec::new(),
+        };
+        Ok(Self { blank, source, credentials, secrets, preset: arguments.preset.clone() })
     }
 
     pub(super) const fn depth(&self) -> Depth {
@@ -116,75 +98,52 @@ impl Knowledge {
             Source::Signer(signer) => signer.genuine().map(Some),
         }
     }
+
+    /// Whether each good request is the same event.
+    pub(super) fn has_one_event(&self) -> bool {
+        match &self.source {
+            Source::Nothing | Source::Captured(_) => true,
+            Source::Signer(signer) => signer.is_fixed,
+        }
+    }
+
+    /// Whether this header carries the credential.
+    pub(super) fn is_credential(&self, name: &str) -> bool {
+        self.credentials.iter().any(|known| known == name)
+    }
 }
 
-impl RequestSigner {
-    /// A valid request with an id of its own.
-    pub(super) fn genuine(&self) -> anyhow::Result<Draft> {
-        self.at(0)
-    }
+/// Unix time in seconds.
+pub(super) fn now() -> u64 {
+    SystemClock.now().seconds()
+}
 
-    /// A request that was signed so many seconds from now.
-    pub(super) fn at(&self, seconds: i64) -> anyhow::Result<Draft> {
-        self.sign(&self.route, self.draft(), seconds)
-    }
-
-    /// A request that is signed by a changed policy.
-    pub(super) fn by(&self, change: impl FnOnce(&mut Policy)) -> anyhow::Result<Draft> {
-        let mut route = (*self.route).clone();
-        change(&mut route.rules.policy);
-        self.sign(&Arc::new(route), self.draft(), 0)
-    }
-
-    /// An unsigned request with an id of its own.
-    pub(super) fn draft(&self) -> Draft {
-        let mut draft = self.blank.clone();
-        if !self.is_fixed {
-            draft.body = format!(r#"{{"id":"evt_{}","type":"hookgate.audit"}}"#, random_id()).into_bytes();
-        }
-        for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
-            *value = random_id();
-        }
-        self.add_event_headers(&mut draft);
-        let id = find_signature(&self.route.rules.policy).and_then(|signature| signature.id.as_ref());
-        if let (Some(Component::Located(locator, _)), false) = (id, self.is_fixed) {
-            // A place that cannot be filled is reported when the request is signed.
-            let _ = draft.place(locator, format!("evt_{}", random_id()));
-        }
-        draft
-    }
-
-    /// GitHub's receivers ask for the name and the id of the delivery.
-    fn add_event_headers(&self, draft: &mut Draft) {
-        let signature = find_signature(&self.route.rules.policy);
-        let places = signature.map(|signature| signature.places.as_slice()).unwrap_or_default();
-        let is_github =
-            |place: &Locator| matches!(place, Locator::Header { name, .. } if name == "x-hub-signature-256");
-        if !places.iter().any(is_github) {
-            return;
-        }
-        for (name, value) in [("x-github-event", "ping".to_owned()), ("x-github-delivery", random_id())] {
-            let name = HeaderName::from_static(name);
-            if !draft.has_header(&name) {
-                draft.set_header(&name, value);
+/// A request without a credential. A captured body may contain one, as a signed form does: it stays only if valid requests
+/// are allowed.
+fn without_credential(blank: Draft, source: &Source, allow_side_effects: bool) -> anyhow::Result<Draft> {
+    let mut draft = match source {
+        Source::Nothing => blank,
+        Source::Captured(captured) => {
+            let mut draft = (**captured).clone();
+            draft.headers.retain(|(name, _)| is_context(name));
+            if !allow_side_effects {
+                draft.set_header(&HeaderName::from_static("content-type"), "application/json");
+                draft.body = blank.body;
             }
+            renew_ids(&mut draft);
+            draft
         }
-    }
-
-    pub(super) fn keys(&self, seconds: i64) -> Keyring {
-        Keyring {
-            key: self.key.clone(),
-            kid: self.kid.clone(),
-            chain: None,
-            claims: Vec::new(),
-            now: self.now.saturating_add_signed(seconds),
+        Source::Signer(signer) => {
+            let mut draft = signer.draft();
+            let signed = signer.genuine()?.headers.into_iter().filter(|(name, _)| is_context(name));
+            for (name, value) in signed {
+                draft.set_header(&name.parse()?, value);
+            }
+            draft
         }
-    }
-
-    pub(super) fn sign(&self, route: &Arc<Route>, mut draft: Draft, seconds: i64) -> anyhow::Result<Draft> {
-        fill(route, &mut draft, &self.keys(seconds))?;
-        Ok(draft)
-    }
+    };
+    draft.target = without_query_credentials(&draft.target);
+    Ok(draft)
 }
 
 /// Gives the request an id that no request had: the response to a duplicate says nothing about its credential.
@@ -200,67 +159,24 @@ fn renew_ids(draft: &mut Draft) {
     }
 }
 
-/// Whether a header usually carries the id of an event.
-pub(super) fn is_event_id(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.ends_with("-id") || name.contains("delivery") || name.contains("idempotency")
-}
-
-/// The first signature scheme of a policy.
-pub(super) fn find_signature(policy: &Policy) -> Option<&SignaturePolicy> {
-    match policy {
-        Policy::Signature(signature) => Some(signature),
-        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find_signature),
-        Policy::Jwt(_)
-        | Policy::Detached(_)
-        | Policy::MessageSignature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::Public => None,
-    }
-}
-
-/// The route whose rules the sender follows.
-fn route(arguments: &AuditArguments, target: &Target) -> anyhow::Result<Option<Arc<Route>>> {
-    if let Some(preset) = &arguments.preset {
-        return of_preset(preset, &secret(arguments)?, target).map(Some);
-    }
-    let Some(path) = &arguments.config else { return Ok(None) };
-    let config = config::load(path, &Handles::default())?;
-    let mut route = (*find_route(&config, arguments.route.as_deref())?).clone();
-    // The sender signs the URL under audit.
-    route.matches.host = None;
-    Ok(Some(Arc::new(route)))
-}
-
-fn secret(arguments: &AuditArguments) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    match (&arguments.secret, &arguments.secret_env) {
-        (Some(path), _) => {
-            Ok(Zeroizing::new(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
-        }
-        (None, Some(name)) => {
-            let value = std::env::var(name).with_context(|| format!("environment variable {name}"))?;
-            Ok(Zeroizing::new(value.into_bytes()))
-        }
-        (None, None) => bail!("--preset needs the secret: --secret FILE or --secret-env NAME"),
-    }
-}
-
-/// A route of one preset, for signing.
-fn of_preset(preset: &str, secret: &[u8], target: &Target) -> anyhow::Result<Arc<Route>> {
-    let text = serde_json::json!({
-        "listeners": [{"address": "127.0.0.1:1", "plaintext": true}],
-        "routes": [{
-            "name": "audit",
-            "match": {"path": target.path.split('?').next()},
-            "public_url": target.origin,
-            "upstream": {"url": "http://127.0.0.1:2"},
-            "auth": {"preset": preset, "secret": {"file": "secret"}},
-        }],
+/// The headers of `--header`.
+fn headers(arguments: &AuditArguments) -> anyhow::Result<Vec<(HeaderName, String)>> {
+    let parsed = arguments.headers.iter().map(|header| {
+        let (name, value) =
+            header.split_once(':').with_context(|| format!("--header {header}: expected NAME: VALUE"))?;
+        let name = name.trim().parse().with_context(|| format!("--header {header}: not the name of a header"))?;
+        Ok((name, value.trim().to_owned()))
     });
-    let files = BTreeMap::from([("secret".to_owned(), Ok(Zeroizing::new(secret.to_vec())))]);
-    let sources = Sources::in_memory("--preset".into(), text.to_string(), files);
-    find_route(&compile(&sources, &Handles::default())?, None)
+    parsed.collect()
+}
+
+fn add(draft: &mut Draft, headers: &[(HeaderName, String)]) {
+    for (name, value) in headers {
+        match name {
+            &http::header::HOST => draft.host.clone_from(value),
+            name => draft.set_header(name, value.as_str()),
+        }
+    }
 }
 
 fn captured(path: &Path, target: &Target) -> anyhow::Result<Draft> {
@@ -279,13 +195,10 @@ fn captured(path: &Path, target: &Target) -> anyhow::Result<Draft> {
     })
 }
 
-/// The headers that `good` has in addition; of a captured request, those that a credential is usually in.
-fn credentials(blank: &Draft, good: &Draft) -> Vec<String> {
-    let signs = |name: &str| {
-        ["authorization", "signature", "hmac", "token", "jwt", "digest"].iter().any(|word| name.contains(word))
-    };
-    let names = good.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
-    let added: Vec<String> = names.filter(|name| !blank.headers.iter().any(|(known, _)| known == name)).collect();
-    let likely: Vec<String> = added.iter().filter(|name| signs(name)).cloned().collect();
-    if likely.is_empty() { added } else { likely }
+/// The headers that carry a credential: those with such a name, or else all that are not about the event.
+fn credentials(headers: &[(String, String)]) -> Vec<String> {
+    let names = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| !is_context(name));
+    let all: Vec<String> = names.collect();
+    let likely: Vec<String> = all.iter().filter(|name| is_credential_name(name)).cloned().collect();
+    if likely.is_empty() { all } else { likely }
 }

@@ -22,10 +22,13 @@ const FRAMEWORK_TEXTS: &[&str] = &[
     "/gems/",
     "Whoops, looks like something went wrong",
     "Stack trace:",
+    "DEBUG = True",
+    "Whitelabel Error Page",
+    "at java.base/",
 ];
 
 /// Headers that name a framework.
-const FRAMEWORK_HEADERS: &[&str] = &["x-powered-by", "x-aspnet-version", "x-runtime"];
+const FRAMEWORK_HEADERS: &[&str] = &["x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-runtime"];
 
 /// A response to an invalid request.
 pub(super) struct ProbeResponse {
@@ -38,16 +41,26 @@ pub(super) struct ProbeResponse {
     pub(super) secrets: Vec<String>,
 }
 
-/// Each rule with the responses that break it.
-pub(super) fn findings(answers: &[ProbeResponse]) -> Vec<(&'static str, Vec<&ProbeResponse>)> {
+/// Each rule that these responses could break, with those that do. `tells_apart`: a request gets the same response again.
+pub(super) fn findings(answers: &[ProbeResponse], tells_apart: bool) -> Vec<(&'static str, Vec<&ProbeResponse>)> {
     let all =
         |test: &dyn Fn(&ProbeResponse) -> bool| answers.iter().filter(|answered| test(answered)).collect::<Vec<_>>();
-    vec![
-        ("server-error", all(&|answered| answered.answer.status.is_server_error())),
+    let mut findings = vec![
+        ("server-error", all(&|answered| is_unexpected(answered.answer.status))),
         ("error-page-framework", all(&|answered| reveals_framework(&answered.answer)).into_iter().take(2).collect()),
-        ("secret-in-response", all(&reveals_secret)),
-        ("credential-oracle", told_apart(answers)),
-    ]
+    ];
+    if answers.iter().any(|answered| !answered.secrets.is_empty()) {
+        findings.push(("secret-in-response", all(&reveals_secret)));
+    }
+    if tells_apart {
+        findings.push(("credential-oracle", told_apart(answers)));
+    }
+    findings
+}
+
+/// Whether a status says that a request caused an exception: 501 names a missing feature, 503 asks to come again.
+pub(super) fn is_unexpected(status: StatusCode) -> bool {
+    status.is_server_error() && !matches!(status, StatusCode::NOT_IMPLEMENTED | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn reveals_framework(answer: &Answer) -> bool {
@@ -63,8 +76,9 @@ fn has_version(value: &[u8]) -> bool {
 }
 
 fn reveals_secret(answered: &ProbeResponse) -> bool {
-    let text = String::from_utf8_lossy(&answered.answer.body);
-    answered.secrets.iter().any(|secret| text.contains(secret.as_str()))
+    let values = answered.answer.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let texts: Vec<_> = values.chain([String::from_utf8_lossy(&answered.answer.body)]).collect();
+    answered.secrets.iter().any(|secret| texts.iter().any(|text| text.contains(secret.as_str())))
 }
 
 /// One response of each kind, if invalid credentials get 401 with several kinds of bodies. 403 is for a genuine sender

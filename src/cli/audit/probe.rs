@@ -23,12 +23,14 @@ pub(super) enum Act {
     Once { first: Box<Draft>, again: Box<Draft> },
     /// The request breaks off in its body. When it is sent whole, it must be accepted.
     Retry(Box<Draft>),
-    /// The request must not be accepted here if it is rejected at its own path.
+    /// The request must not be accepted at this path if it is rejected at its own.
     Elsewhere(Box<Draft>),
+    /// `changed` must not be accepted, unless `base` is.
+    Changed { base: Box<Draft>, changed: Box<Draft> },
     /// The request is not well-formed: any response but a server error is right.
     Malformed(Box<Draft>),
-    /// The times of the responses to both must not differ.
-    Timing { first_wrong: Box<Draft>, last_wrong: Box<Draft>, samples: u32 },
+    /// The times of the responses to two invalid signatures must not differ.
+    Timing { samples: u32 },
     /// A body of 1 GiB, which the head of this request announces, must be rejected.
     BodyLimit(Box<Draft>),
     /// Of 50 times this request, one must get 429.
@@ -50,6 +52,11 @@ pub(super) enum Check {
 impl Probe {
     pub(super) fn reject(rule: &'static str, name: impl Into<String>, draft: Draft) -> Self {
         Self { rule, name: name.into(), act: Act::Reject(Box::new(draft)), side_effects: false, secrets: Vec::new() }
+    }
+
+    pub(super) fn changed(rule: &'static str, name: String, base: Draft, changed: Draft) -> Self {
+        let act = Act::Changed { base: Box::new(base), changed: Box::new(changed) };
+        Self { rule, name, act, side_effects: false, secrets: Vec::new() }
     }
 
     pub(super) fn connection(rule: &'static str, name: &str, check: Check) -> Self {

@@ -5,6 +5,7 @@ mod sarif;
 
 use super::super::sign::Draft;
 use super::connection::Outcome;
+use super::credential::{masked_target, masked_value};
 use super::finding::AuditReport;
 use super::knowledge::Knowledge;
 use super::probe::Probe;
@@ -61,60 +62,51 @@ fn indented(text: &str) -> String {
 }
 
 /// The requests that would be sent.
-pub(super) fn plan(target: &Target, known: &Knowledge, probes: &[Probe], left_out: &[&str]) {
+pub(super) fn plan(target: &Target, known: &Knowledge, probes: &[Probe], allow_side_effects: bool) {
     println!(
-        "{} requests or checks against {}{} ({}), depth {}",
+        "{} checks of {} ({}), depth {}, after requests that show whether the endpoint answers. Some take two requests, \
+         rejection-rate-unlimited takes 50",
         probes.len(),
-        target.origin,
-        target.path,
+        target.url(),
         target.address,
         known.depth().word()
     );
     for probe in probes {
-        let event = if probe.side_effects { "  (valid credential)" } else { "" };
-        println!("  {:<28} {}{event}", probe.rule, probe.name);
-    }
-    for rule in left_out {
-        println!("  {rule:<28} left out: --allow-side-effects");
+        let note = match (probe.side_effects, allow_side_effects) {
+            (false, _) => "",
+            (true, true) => "  (valid credential)",
+            (true, false) => "  (left out: needs --allow-side-effects)",
+        };
+        println!("  {:<28} {}{note}", probe.rule, probe.name);
     }
 }
 
-/// The request line and the headers, with the credentials masked; of the body its length alone.
-pub(super) fn masked(draft: &Draft, credentials: &[String]) -> String {
-    let mut text = format!(
-        "{} {}\n",
-        draft.method,
-        draft
-            .target
-            .split_once("access_token=")
-            .map_or(draft.target.clone(), |(start, _)| format!("{start}access_token=…"))
-    );
+/// The request line and the headers, without credentials; of the body its length alone.
+pub(super) fn masked(draft: &Draft) -> String {
+    let mut text = format!("{} {}\n", draft.method, masked_target(&draft.target));
     for (name, value) in &draft.headers {
-        let is_credential = credentials.contains(&name.to_ascii_lowercase()) || name == "authorization";
-        let value = if is_credential { mask(value) } else { printable(value) };
-        text.push_str(&format!("{name}: {value}\n"));
+        text.push_str(&format!("{name}: {}\n", printable(&masked_value(name, value))));
     }
     text.push_str(&format!("({} bytes)", draft.body.len()));
     text
 }
 
-/// The beginning of a credential.
-fn mask(value: &str) -> String {
-    let start: String = value.chars().take(12).collect();
-    if start.len() < value.len() { format!("{}…", printable(&start)) } else { printable(&start) }
-}
-
 /// Status and beginning of the body, without the texts of `hidden`.
-pub(super) fn described(answer: &Answer, hidden: &[&str]) -> String {
+pub(super) fn described(answer: &Answer, hidden: &[String]) -> String {
     let mut body = String::from_utf8_lossy(&answer.body).into_owned();
     for secret in hidden {
-        body = body.replace(secret, "[masked]");
+        body = body.replace(secret.as_str(), "[masked]");
     }
     let body: String = printable(&body).chars().take(SHOWN).collect();
     format!("{} {body}", answer.status).trim_end().to_owned()
 }
 
-/// The text without control characters, with which a response could write to a terminal.
+/// The text without control characters, with which a response could write to a terminal, and without characters that change
+/// the direction of text or are not shown (Unicode general category Cf).
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }

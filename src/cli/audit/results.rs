@@ -56,9 +56,9 @@ impl Results {
         unchecked.collect()
     }
 
-    /// The findings, the worst first.
-    pub(super) fn findings(self) -> anyhow::Result<Vec<Finding>> {
-        let findings = self.evidence.into_iter().map(|(id, evidence)| Ok(Finding::new(rule(id)?, evidence)));
+    /// The findings, the worst first. Their fixes name the preset, if it is known.
+    pub(super) fn findings(self, preset: Option<&str>) -> anyhow::Result<Vec<Finding>> {
+        let findings = self.evidence.into_iter().map(|(id, evidence)| Ok(Finding::new(rule(id)?, evidence, preset)));
         let mut findings = findings.collect::<anyhow::Result<Vec<Finding>>>()?;
         findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.cmp(&b.rule)));
         Ok(findings)

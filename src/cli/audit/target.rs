@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,12 +17,56 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::super::sign::Draft;
+use super::credential::masked_target;
 
 /// Header of every request, by which the owner of the endpoint finds them in a log.
 const MARKER: &str = "hookgate-audit";
 
 /// Bytes of a response that are read.
 const MAX_RESPONSE: usize = 64 << 10;
+
+/// Arguments by which no audit can be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(in crate::cli) struct InvalidCommandLine(pub(super) anyhow::Error);
+
+/// The parts of the URL under audit.
+struct EndpointUrl {
+    is_tls: bool,
+    host: String,
+    port: u16,
+    authority: String,
+    path: String,
+}
+
+impl FromStr for EndpointUrl {
+    type Err = anyhow::Error;
+
+    fn from_str(url: &str) -> anyhow::Result<Self> {
+        let uri: http::Uri = url.parse().with_context(|| format!("{url}: not a URL"))?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => bail!("{url}: expected a URL with https:// or http://"),
+        };
+        let authority = uri.authority().with_context(|| format!("{url}: the URL has no host"))?;
+        if authority.as_str().contains('@') {
+            bail!("the URL must not contain a user name or password");
+        }
+        let host = authority.host();
+        let port = match authority.as_str().strip_prefix(host).unwrap_or_default().strip_prefix(':') {
+            None => Some(if is_tls { 443 } else { 80 }),
+            Some(port) => port.parse().ok().filter(|port| *port > 0),
+        };
+        Ok(Self {
+            is_tls,
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: port.with_context(|| format!("{url}: expected a port from 1 to 65535"))?,
+            authority: authority.to_string(),
+            path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        })
+    }
+}
 
 /// The endpoint under audit.
 pub(super) struct Target {
@@ -56,47 +101,43 @@ pub(super) struct Answer {
 
 impl Target {
     /// Parses the URL and resolves its host once.
+    ///
+    /// # Errors
+    /// A wrong URL or file of certificates is [`InvalidCommandLine`]; a host without an address is another error.
     pub(super) fn resolve(
         url: &str,
         allow_private: bool,
         ca: Option<&Path>,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let uri: http::Uri = url.parse().with_context(|| format!("{url}: not a URL"))?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            Some(_) | None => bail!("{url}: expected a URL with https:// or http://"),
-        };
-        let authority = uri.authority().with_context(|| format!("{url}: the URL has no host"))?;
-        if authority.as_str().contains('@') {
-            bail!("the URL must not contain a user name or password");
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let EndpointUrl { is_tls, host, port, authority, path } = url.parse().map_err(InvalidCommandLine)?;
         let address = (host.as_str(), port).to_socket_addrs();
         let address = address.with_context(|| format!("cannot resolve {host}"))?.next();
         let address = address.with_context(|| format!("{host} has no address"))?;
         if is_private(address.ip()) && !allow_private {
-            bail!(
-                "{host} is {}, a private address: add --allow-private-address if it is the host you mean",
-                address.ip()
-            );
+            let why = "not an address of the public internet: add --allow-private-address if it is the host you mean";
+            return Err(InvalidCommandLine(anyhow!("{host} is {}, {why}", address.ip())).into());
         }
         let ca = ca.map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())));
-        let mut tls = crate::tls::client_config(ca.transpose()?.as_deref())?;
+        let ca = ca.transpose().map_err(InvalidCommandLine)?;
+        let mut tls = crate::tls::client_config(ca.as_deref()).map_err(|error| InvalidCommandLine(error.into()))?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             is_tls,
             origin: format!("{}://{authority}", if is_tls { "https" } else { "http" }),
-            authority: authority.to_string(),
-            path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            authority,
+            path,
             host,
             address,
             timeout,
             tls: Arc::new(tls),
             marked: true,
         })
+    }
+
+    /// The URL, without the values of its query.
+    pub(super) fn url(&self) -> String {
+        format!("{}{}", self.origin, masked_target(&self.path))
     }
 
     /// Whether the traffic stays on this machine.
@@ -122,6 +163,10 @@ impl Target {
 
     /// Sends the head and half of the body, and closes the connection.
     pub(super) async fn break_off(&self, draft: &Draft) -> anyhow::Result<()> {
+        let mut draft = draft.clone();
+        if self.marked {
+            draft.headers.push((MARKER.to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+        }
         let mut message = draft.message();
         message.truncate(message.len() - draft.body.len() / 2 - 1);
         self.limited(async {
@@ -135,6 +180,11 @@ impl Target {
             Ok(())
         })
         .await
+    }
+
+    /// Whether the port is open.
+    pub(super) async fn is_reachable(&self) -> bool {
+        self.limited(async { Ok(TcpStream::connect(self.address).await?) }).await.is_ok()
     }
 
     /// Sends bytes over a new connection without TLS to this port, and returns the first bytes of the response.
@@ -205,7 +255,8 @@ impl Target {
         let start = Instant::now();
         let (head, body) = sender.send_request(request).await?.into_parts();
         let time = start.elapsed();
-        let body = beginning(body).await;
+        // A body that goes on is read for half of the time.
+        let body = beginning(body, Instant::now() + self.timeout / 2).await;
         connection.abort();
         Ok(Answer { status: head.status, headers: head.headers, body, time })
     }
@@ -218,10 +269,10 @@ enum Stream {
 }
 
 /// The first bytes of a body. A longer one is not read to its end, and one that breaks off counts as far as it came.
-async fn beginning(mut body: hyper::body::Incoming) -> Vec<u8> {
+async fn beginning(mut body: hyper::body::Incoming, until: Instant) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < MAX_RESPONSE
-        && let Some(Ok(frame)) = body.frame().await
+        && let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until.into(), body.frame()).await
     {
         bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
     }
@@ -242,10 +293,71 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     bytes
 }
 
-/// Whether the address is not one of the public internet.
+/// Whether the address is not one of the public internet (the IANA registries of special-purpose addresses).
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
+        IpAddr::V4(v4) => {
+            let [first, second, third, _] = v4.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            let is_benchmark = first == 198 && second & 0xfe == 18;
+            let is_protocol = (first, second, third) == (192, 0, 0);
+            let is_special = first == 0 || first >= 224 || is_shared || is_benchmark || is_protocol;
+            is_special || v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation()
+        }
+        IpAddr::V6(v6) => {
+            // 2000::/3 is what is assigned; 2001::/23, documentation and 6to4 in it are special.
+            let [first, second, ..] = v6.segments();
+            let is_special = first == 0x2001 && (second < 0x200 || second == 0xdb8) || first == 0x2002;
+            first & 0xe000 != 0x2000 || is_special
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_public_internet_need_no_flag() {
+        let special = [
+            "127.0.0.1",
+            "10.1.2.3",
+            "100.64.0.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "0.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+        ];
+        for address in special {
+            assert!(is_private(address.parse().unwrap()), "{address}");
+        }
+        for address in ["93.184.216.34", "100.128.0.1", "198.20.0.1", "2606:4700::1111", "2a00:1450::1"] {
+            assert!(!is_private(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_is_rejected() {
+        for url in [
+            "ftp://a/",
+            "hooks.example.com/webhook",
+            "https://user:pass@a/",
+            "http://127.0.0.1:99999/x",
+            "http://a:0/",
+            "http:///x",
+        ] {
+            assert!(url.parse::<EndpointUrl>().is_err(), "{url}");
+        }
+        let url: EndpointUrl = "https://[::1]:8443/webhook?a=b".parse().unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 8443, "/webhook?a=b"));
+        assert_eq!("http://a".parse::<EndpointUrl>().unwrap().port, 80);
     }
 }

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 
 use super::super::super::sign::{Draft, random_id};
-use super::super::knowledge::Knowledge;
+use super::super::credential::masked_target;
+use super::super::knowledge::{Knowledge, now};
 use super::super::probe::{Act, Probe};
 use super::change::{scrambled, with};
 use super::token;
@@ -27,11 +28,11 @@ const EVENT_HEADERS: &[(&str, &str)] = &[
     ("x-github-event", "ping"),
     ("x-github-delivery", "ID"),
     ("x-gitlab-event", "Push Hook"),
-    ("x-shopify-topic", "hookgate/audit"),
+    ("x-shopify-topic", "test/event"),
     ("webhook-id", "ID"),
 ];
 
-pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> {
+pub(super) fn probes(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
     let blank = &known.blank;
     let event = event(blank)?;
     let mut probes = vec![
@@ -44,13 +45,13 @@ pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> 
         with(blank, &[("authorization", &format!("Bearer {}", random_id()))])?,
     ));
     for (name, headers) in SIGNATURE_HEADERS {
-        let headers: Vec<(&str, String)> = headers.iter().map(|(name, value)| (*name, filled(value, now))).collect();
+        let headers: Vec<(&str, String)> = headers.iter().map(|(name, value)| (*name, filled(value))).collect();
         let empty: Vec<(&str, &str)> = headers.iter().take(1).map(|(name, _)| (*name, "")).collect();
         let named: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         probes.push(Probe::reject("signature-presence-only", format!("{name} of random bytes"), with(&event, &named)?));
         probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), with(&event, &empty)?));
     }
-    probes.extend(token::blind(blank, now)?);
+    probes.extend(token::blind(blank)?);
     for (name, value) in [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-real-ip", "127.0.0.1"),
@@ -60,33 +61,36 @@ pub(super) fn probes(known: &Knowledge, now: u64) -> anyhow::Result<Vec<Probe>> 
         let draft = with(blank, &[(name, value)])?;
         probes.push(Probe::reject("forwarded-header-bypass", format!("{name}: {value} without a credential"), draft));
     }
-    probes.push(Probe::reject(
-        "method-override",
-        "X-HTTP-Method-Override without a credential",
-        Draft { method: Method::GET, ..with(blank, &[("x-http-method-override", "POST")])? },
-    ));
+    for (method, overriding) in [(Method::GET, "POST"), (Method::POST, "PUT"), (Method::POST, "GET")] {
+        let name = format!("{method} with X-HTTP-Method-Override: {overriding}, without a credential");
+        // The method itself may be served without one, as a health check or a web page.
+        let acts = if method == Method::GET { Method::GET } else { overriding.parse()? };
+        let base = Draft { method: acts, ..blank.clone() };
+        let changed = Draft { method, ..with(blank, &[("x-http-method-override", overriding)])? };
+        probes.push(Probe::changed("method-override", name, base, changed));
+    }
     for path in variants(&blank.target) {
-        let name = format!("the path as {path}, without a credential");
+        let name = format!("the path as {}, without a credential", masked_target(&path));
         let draft = Draft { target: path, ..blank.clone() };
         probes.push(Probe {
             act: Act::Elsewhere(Box::new(draft)),
             ..Probe::reject("path-variant-bypass", name, blank.clone())
         });
     }
-    probes.extend(malformed(known, &event, now)?);
+    probes.extend(malformed(known, &event)?);
     Ok(probes)
 }
 
 /// Requests whose body or credential is not well-formed.
-fn malformed(known: &Knowledge, event: &Draft, now: u64) -> anyhow::Result<Vec<Probe>> {
-    let invalid = invalid(known, now)?;
+fn malformed(known: &Knowledge, event: &Draft) -> anyhow::Result<Vec<Probe>> {
+    let invalid = invalid(known)?;
     let probe = |name: &str, draft: Draft| Probe {
         act: Act::Malformed(Box::new(draft)),
         ..Probe::reject("server-error", name, known.blank.clone())
     };
     let nested = "[".repeat(2000);
     let bodies: [(&str, &[u8]); 5] = [
-        ("a body that is not JSON", b"{\"hookgate-audit\":"),
+        ("a body that is not JSON", b"{\"id\":"),
         ("a body of nested arrays", nested.as_bytes()),
         ("a body that is not UTF-8", b"\xff\xfe\xfd"),
         ("an array as the body", b"[]"),
@@ -108,24 +112,24 @@ fn malformed(known: &Knowledge, event: &Draft, now: u64) -> anyhow::Result<Vec<P
 }
 
 fn is_credential(known: &Knowledge, name: &str) -> bool {
-    let usual =
-        || SIGNATURE_HEADERS.iter().any(|(usual, _)| usual.eq_ignore_ascii_case(name)) || name == "authorization";
-    if known.credentials.is_empty() { usual() } else { known.credentials.iter().any(|known| known == name) }
+    let is_usual =
+        SIGNATURE_HEADERS.iter().any(|(usual, _)| usual.eq_ignore_ascii_case(name)) || name == "authorization";
+    if known.credentials.is_empty() { is_usual } else { known.is_credential(name) }
 }
 
 /// A request with an invalid credential: that of the sender, or else all usual ones, with other bytes.
-pub(super) fn invalid(known: &Knowledge, now: u64) -> anyhow::Result<Draft> {
-    if let Some(mut good) = known.good()? {
-        for (_, value) in good.headers.iter_mut().filter(|(name, _)| is_credential(known, name)) {
-            *value = scrambled(value).unwrap_or_else(random_id);
-        }
-        return Ok(good);
-    }
+pub(super) fn invalid(known: &Knowledge) -> anyhow::Result<Draft> {
     let mut draft = event(&known.blank)?;
-    for (name, value) in SIGNATURE_HEADERS.iter().flat_map(|(_, headers)| *headers) {
-        draft.set_header(&name.parse()?, filled(value, now));
+    let Some(good) = known.good()?.filter(|_| !known.credentials.is_empty()) else {
+        for (name, value) in SIGNATURE_HEADERS.iter().flat_map(|(_, headers)| *headers) {
+            draft.set_header(&name.parse()?, filled(value));
+        }
+        draft.set_header(&http::header::AUTHORIZATION, "Bearer a.b.c");
+        return Ok(draft);
+    };
+    for (name, value) in good.headers.iter().filter(|(name, _)| known.is_credential(name)) {
+        draft.set_header(&name.parse()?, scrambled(value).unwrap_or_else(random_id));
     }
-    draft.set_header(&http::header::AUTHORIZATION, "Bearer a.b.c");
     Ok(draft)
 }
 
@@ -141,10 +145,10 @@ fn event(blank: &Draft) -> anyhow::Result<Draft> {
     Ok(draft)
 }
 
-fn filled(value: &str, now: u64) -> String {
+fn filled(value: &str) -> String {
     let hex = format!("{}{}", random_id(), random_id());
     let base64 = STANDARD.encode(hex::decode(&hex).unwrap_or_default());
-    value.replace("HEX", &hex).replace("BASE64", &base64).replace("TIME", &now.to_string())
+    value.replace("HEX", &hex).replace("BASE64", &base64).replace("TIME", &now().to_string())
 }
 
 /// Spellings of a path that applications take for the same one.

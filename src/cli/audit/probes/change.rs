@@ -1,8 +1,7 @@
 //! Changes of a request and of its credential.
 
-use std::borrow::Cow;
-
 use super::super::super::sign::Draft;
+use super::super::credential::parts;
 
 /// A copy of the request with these headers.
 pub(super) fn with(draft: &Draft, headers: &[(&str, &str)]) -> anyhow::Result<Draft> {
@@ -13,31 +12,47 @@ pub(super) fn with(draft: &Draft, headers: &[(&str, &str)]) -> anyhow::Result<Dr
     Ok(draft)
 }
 
-/// The parts of a header's value that may be a signature.
-pub(super) fn segments(value: &str) -> impl Iterator<Item = &str> {
-    let is_border = |c: char| matches!(c, ',' | ';' | ' ' | '.' | '"');
-    value.split(is_border).map(|part| {
-        part.split_once('=').map_or(part, |(key, rest)| {
-            if rest.len() > 2 {
-                rest
-            } else {
-                let _ = key;
-                part
-            }
-        })
-    })
+/// The request without these headers.
+pub(super) fn without(draft: &Draft, is_removed: impl Fn(&str) -> bool) -> Draft {
+    let mut draft = draft.clone();
+    draft.headers.retain(|(name, _)| !is_removed(name));
+    draft
 }
+
+/// Shortest text that may be a signature.
+const SHORTEST: usize = 16;
 
 /// The part of a header's value that is most likely a signature.
-pub(super) fn longest_segment(value: &str) -> Option<&str> {
-    segments(value).filter(|text| text.len() >= 16).max_by_key(|text| text.len())
+pub(super) fn longest_part(value: &str) -> Option<&str> {
+    parts(value).filter(|text| text.len() >= SHORTEST).max_by_key(|text| text.len())
 }
 
-/// The value with another signature of the same form; `None` if it contains none.
+/// The value with other signatures of the same form; `None` if it contains none.
 pub(super) fn scrambled(value: &str) -> Option<String> {
-    let longest = longest_segment(value)?;
-    let is_hex = longest.chars().all(|c| c.is_ascii_hexdigit());
-    let other = |c: char| match c {
+    longest_part(value)?;
+    let mut changed = value.to_owned();
+    for part in parts(value).filter(|text| text.len() >= SHORTEST) {
+        changed = changed.replace(part, &other(part));
+    }
+    Some(changed)
+}
+
+/// The value with half of one signature, and others of the same form for the rest; `None` if it contains none.
+pub(super) fn truncated(value: &str) -> Option<String> {
+    let longest = longest_part(value)?;
+    // A multiple of four letters is valid base64, and an even number valid hex.
+    let half = longest.get(..longest.len() / 8 * 4)?;
+    let mut changed = value.to_owned();
+    for part in parts(value).filter(|text| text.len() >= SHORTEST && *text != longest) {
+        changed = changed.replace(part, &other(part));
+    }
+    Some(changed.replace(longest, half))
+}
+
+/// Another text of the same alphabet. The last letter stays: in base64 it may carry unused bits, which must be zero.
+fn other(part: &str) -> String {
+    let is_hex = part.chars().all(|c| c.is_ascii_hexdigit());
+    let next = |c: char| match c {
         '0'..='8' | 'a'..='e' | 'A'..='E' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
         '9' => '0',
         'f'..='y' | 'F'..='Y' if !is_hex => char::from_u32(u32::from(c) + 1).unwrap_or(c),
@@ -47,23 +62,8 @@ pub(super) fn scrambled(value: &str) -> Option<String> {
         'Z' => 'A',
         _ => c,
     };
-    // The last letter of base64 may carry unused bits, which must stay zero.
-    let end = longest.trim_end_matches('=').len().saturating_sub(1);
-    let (start, rest) = longest.split_at(end);
-    let changed: Cow<'_, str> = start.chars().map(other).collect::<String>().into();
-    let at = value.rfind(longest)?;
-    let (before, after) = value.split_at(at);
-    Some(format!("{before}{changed}{rest}{}", after.strip_prefix(longest)?))
-}
-
-/// The value with half of its signature; `None` if it contains none.
-pub(super) fn truncated(value: &str) -> Option<String> {
-    let longest = longest_segment(value)?;
-    // A multiple of four letters is valid base64, and an even number valid hex.
-    let half = longest.get(..longest.len() / 8 * 4)?;
-    let at = value.rfind(longest)?;
-    let (before, after) = value.split_at(at);
-    Some(format!("{before}{half}{}", after.strip_prefix(longest)?))
+    let (start, last) = part.split_at(part.trim_end_matches('=').len().saturating_sub(1));
+    start.chars().map(next).collect::<String>() + last
 }
 
 /// The text with another letter or digit at this byte.
@@ -72,4 +72,20 @@ pub(super) fn changed_at(text: &str, at: usize) -> Option<String> {
     let mut rest = rest.chars();
     let other = if rest.next()? == 'a' { 'b' } else { 'a' };
     Some(format!("{before}{other}{}", rest.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signature_of_a_header_is_changed() {
+        let value = "t=1790000000,v1=0123456789abcdef0123,v0=aaaaaaaaaaaaaaaabbbb";
+        let changed = scrambled(value).unwrap();
+        assert!(changed.starts_with("t=1790000000,v1="), "{changed}");
+        assert!(!changed.contains("0123456789abcdef") && !changed.contains("aaaaaaaaaaaa"), "{changed}");
+        let cut = truncated(value).unwrap();
+        assert!(!cut.contains("aaaaaaaaaaaa") && cut.contains("v1=01234567,"), "{cut}");
+        assert_eq!(scrambled("t=1,v1=short"), None);
+    }
 }

@@ -4,9 +4,11 @@ use http::Method;
 use zeroize::Zeroizing;
 
 use super::super::super::sign::{Draft, random_id};
-use super::super::knowledge::{Knowledge, RequestSigner, Source, find_signature, is_event_id};
+use super::super::credential::{is_context, is_event_id, parts, without_query_credentials};
+use super::super::knowledge::{Knowledge, Source, now};
 use super::super::probe::{Act, Probe};
-use super::change::{changed_at, longest_segment, scrambled, segments, truncated, with};
+use super::super::signer::RequestSigner;
+use super::change::{changed_at, longest_part, scrambled, truncated, with, without};
 use crate::auth::Policy;
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
@@ -18,74 +20,92 @@ const OUT_OF_RANGE: i64 = 3600;
 /// Changes of one valid request that need no key.
 pub(super) fn of_request(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    let is_token = is_bearer(good);
     for name in &known.credentials {
         let Some((_, value)) = good.headers.iter().find(|(header, _)| header == name) else { continue };
-        // A captured request may have two credentials of which one is enough. A signer makes only those that are needed.
-        let alone = match known.source {
-            Source::Captured(_) => {
-                without(good, |other| other != name && known.credentials.iter().any(|known| known == other))
-            }
-            Source::Signer(_) | Source::Nothing => good.clone(),
-        };
-        let header = |value: &str| with(&alone, &[(name.as_str(), value)]);
-        probes.push(Probe::reject("signature-empty-accepted", format!("an empty {name}"), header("")?));
-        let malformed = if is_token { "Bearer hookgate" } else { "hookgate" };
-        probes.push(Probe::reject("signature-presence-only", format!("a malformed {name}"), header(malformed)?));
-        if let Some(changed) = scrambled(value) {
-            let what = format!("{name} with another signature");
-            probes.push(Probe::reject("signature-presence-only", what, header(&changed)?));
-        }
-        let older = name.strip_suffix("-256").filter(|older| known.credentials.iter().any(|known| known == older));
-        if let (Some(older), Source::Captured(_)) = (older, &known.source) {
-            let draft = without(good, |other| other == name);
-            probes.push(Probe::reject("signature-downgrade", format!("{older} alone, without {name}"), draft).valid());
-        }
-        if let Some(cut) = truncated(value) {
-            probes.push(Probe::reject("signature-truncated", format!("the beginning of {name}"), header(&cut)?));
-        }
+        probes.extend(of_header(known, good, name, value)?);
     }
-    if !is_token {
-        let draft = Draft { body: changed_body(&good.body), ..good.clone() };
-        let secrets = match &known.source {
-            // The right signature of the changed body.
-            Source::Signer(signer) => {
-                let mut unsigned = draft.clone();
-                unsigned.headers.retain(|(name, _)| !known.credentials.contains(name));
-                signatures(&signer.sign(&signer.route, unsigned, 0)?, known)
-            }
-            Source::Captured(_) | Source::Nothing => Vec::new(),
-        };
-        let probe = Probe::reject("signature-body-unbound", "another body with the same signature", draft);
-        probes.push(Probe { secrets, ..probe });
-        probes.extend(uncovered_time(known, good)?);
+    if let Some(probe) = unbound(known, good)? {
+        probes.push(probe);
+        probes.extend(uncovered_time(good)?);
     }
     if let Some(token) = bearer(good) {
         let sign = if good.target.contains('?') { '&' } else { '?' };
-        let mut draft = Draft { target: format!("{}{sign}access_token={token}", good.target), ..good.clone() };
-        draft.headers.retain(|(name, _)| name != "authorization");
+        let mut draft = without(good, |name| name == "authorization");
+        draft.target = format!("{}{sign}access_token={token}", good.target);
         probes.push(Probe::reject("token-in-query", "the token as access_token in the query", draft).valid());
         let mut draft = good.clone();
         draft.headers.insert(0, ("authorization".to_owned(), format!("Bearer {}", random_id())));
         let name = "an invalid token in a first Authorization header, the valid one in a second";
         probes.push(Probe::reject("multiple-credentials", name, draft).valid());
     }
-    let put = Draft { method: Method::PUT, ..good.clone() };
-    probes.push(Probe::reject("method-unbound", "the request with the method PUT", put).valid());
+    for method in [Method::PUT, Method::GET] {
+        let name = format!("the request with the method {method}");
+        let base = Draft { method: method.clone(), ..known.blank.clone() };
+        probes.push(Probe::changed("method-unbound", name, base, Draft { method, ..good.clone() }).valid());
+    }
     Ok(probes)
 }
 
-/// The request without these headers.
-fn without(draft: &Draft, is_removed: impl Fn(&str) -> bool) -> Draft {
-    let mut draft = draft.clone();
-    draft.headers.retain(|(name, _)| !is_removed(name));
-    draft
+/// Changes of one header with a credential.
+fn of_header(known: &Knowledge, good: &Draft, name: &str, value: &str) -> anyhow::Result<Vec<Probe>> {
+    // A captured request may have two credentials of which one is enough. A signer makes only those that are needed.
+    let alone = match known.source {
+        Source::Captured(_) => {
+            let alone = without(good, |other| other != name && !is_context(other));
+            Draft { target: without_query_credentials(&good.target), body: known.blank.body.clone(), ..alone }
+        }
+        Source::Signer(_) | Source::Nothing => good.clone(),
+    };
+    let header = |value: &str| with(&alone, &[(name, value)]);
+    let malformed = if bearer(good).is_some() { "Bearer x" } else { "x" };
+    let mut probes = vec![
+        Probe::reject("signature-empty-accepted", format!("an empty {name}"), header("")?),
+        Probe::reject("signature-presence-only", format!("a malformed {name}"), header(malformed)?),
+    ];
+    if let Some(changed) = scrambled(value) {
+        let name = format!("{name} with another signature");
+        probes.push(Probe::reject("signature-presence-only", name, header(&changed)?));
+    }
+    // The beginning of a signature says nothing without its body.
+    let alone = Draft { body: good.body.clone(), ..alone.clone() };
+    if let Some(cut) = truncated(value) {
+        let draft = with(&alone, &[(name, &cut)])?;
+        probes.push(Probe::reject("signature-truncated", format!("the beginning of {name}"), draft));
+    }
+    let older = name.strip_suffix("-256").filter(|older| known.is_credential(older));
+    if let (Some(older), Source::Captured(_)) = (older, &known.source) {
+        let draft = without(good, |other| other == name);
+        probes.push(Probe::reject("signature-downgrade", format!("{older} alone, without {name}"), draft).valid());
+    }
+    Ok(probes)
+}
+
+/// Another body under the same signature. Of a captured request it is not known whether it is signed at all.
+fn unbound(known: &Knowledge, good: &Draft) -> anyhow::Result<Option<Probe>> {
+    let draft = Draft { body: changed_body(&good.body), ..good.clone() };
+    let name = "another body with the same signature";
+    match &known.source {
+        Source::Signer(signer) if signer.signature().is_some() => {
+            // The right signature of the changed body.
+            let mut unsigned = without(&draft, |name| known.is_credential(name));
+            unsigned.target = signer.draft().target;
+            let right = signer.sign(&signer.route, unsigned, 0)?;
+            let probe = Probe::reject("signature-body-unbound", name, draft);
+            Ok(Some(Probe { secrets: signatures(&right, known), ..probe }))
+        }
+        Source::Captured(_) => {
+            let is_signature = |name: &String| ["sig", "hmac", "digest"].iter().any(|word| name.contains(word));
+            let is_signed = known.credentials.iter().any(is_signature);
+            Ok(is_signed.then(|| Probe::reject("signature-body-unbound", name, draft).valid()))
+        }
+        Source::Signer(_) | Source::Nothing => Ok(None),
+    }
 }
 
 /// Requests that a key signs otherwise than the sender does.
 pub(super) fn of_key(signer: &RequestSigner) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    let Some(policy) = find_signature(&signer.route.rules.policy) else { return Ok(probes) };
+    let Some(policy) = signer.signature() else { return Ok(probes) };
     if matches!(policy.algorithm, SignatureAlgorithm::Hmac(_) | SignatureAlgorithm::Sha256) {
         for (rule, name, key) in [
             ("signature-wrong-key", "signed with another secret", random_id().into_bytes()),
@@ -111,26 +131,21 @@ pub(super) fn of_key(signer: &RequestSigner) -> anyhow::Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Two requests that differ in one character of the signature: the first, or one of the last.
-pub(super) fn timing(known: &Knowledge, signer: &RequestSigner, samples: u32) -> anyhow::Result<Option<Probe>> {
+/// Two requests of one event that differ in a character of the signature: the first, or one of the last. `None` if there is
+/// no signature in a header.
+pub(in super::super) fn timing_pair(known: &Knowledge) -> anyhow::Result<Option<[Draft; 2]>> {
+    let Source::Signer(signer) = &known.source else { return Ok(None) };
     let good = signer.genuine()?;
     let signature = known.credentials.iter().find_map(|name| {
         let (_, value) = good.headers.iter().find(|(header, _)| header == name)?;
-        let longest = longest_segment(value)?;
+        let longest = longest_part(value)?;
         let start = value.rfind(longest)?;
         // The very last character of base64 may carry unused bits.
         let end = start + longest.trim_end_matches('=').len().checked_sub(2)?;
         Some((name.as_str(), changed_at(value, start)?, changed_at(value, end)?))
     });
     let Some((name, first, last)) = signature else { return Ok(None) };
-    let (first_wrong, last_wrong) =
-        (Box::new(with(&good, &[(name, &first)])?), Box::new(with(&good, &[(name, &last)])?));
-    let probe = Probe::reject(
-        "timing-oracle",
-        format!("{samples} times a signature whose first or last character is wrong"),
-        good,
-    );
-    Ok(Some(Probe { act: Act::Timing { first_wrong, last_wrong, samples }, ..probe }))
+    Ok(Some([with(&good, &[(name, &first)])?, with(&good, &[(name, &last)])?]))
 }
 
 /// Requests that are sent twice.
@@ -141,17 +156,12 @@ pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
         ..Probe::reject(rule, name, known.blank.clone()).valid()
     };
     let mut probes = vec![twice("replay-accepted", "the same request twice".to_owned(), first.clone(), first)];
-    if let Source::Signer(signer) = &known.source {
-        let good = signer.genuine()?;
-        for name in ids(&good, signer) {
-            let again = with(&good, &[(name.as_str(), &random_id())])?;
-            probes.push(twice(
-                "replay-changed-id",
-                format!("the same request with another {name}"),
-                good.clone(),
-                again,
-            ));
-        }
+    let Some(good) = known.good()? else { return Ok(probes) };
+    for name in ids(known, &good) {
+        let again = with(&good, &[(name.as_str(), &random_id())])?;
+        probes.push(twice("replay-changed-id", format!("the same request with another {name}"), good.clone(), again));
+    }
+    if let (Source::Signer(signer), false) = (&known.source, known.has_one_event()) {
         let probe = Probe {
             act: Act::Retry(Box::new(signer.genuine()?)),
             ..Probe::reject("retry-lost", "a request that broke off, sent again", known.blank.clone())
@@ -161,14 +171,16 @@ pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
     Ok(probes)
 }
 
-/// Headers that look like the id of an event and that the signature does not cover.
-fn ids(good: &Draft, signer: &RequestSigner) -> Vec<String> {
-    let covered = |name: &str| {
-        let policy = find_signature(&signer.route.rules.policy);
-        policy.is_some_and(|policy| name.parse().is_ok_and(|name| policy.signs_header(&name)))
+/// Headers that look like the id of an event and that the signature does not cover. Of a captured request it is not known
+/// which headers are signed: a copy with another signed id is rejected.
+fn ids(known: &Knowledge, good: &Draft) -> Vec<String> {
+    let policy = match &known.source {
+        Source::Signer(signer) => signer.signature(),
+        Source::Captured(_) | Source::Nothing => None,
     };
+    let covered = |name: &str| policy.is_some_and(|policy| name.parse().is_ok_and(|name| policy.signs_header(&name)));
     let names = good.headers.iter().map(|(name, _)| name.to_ascii_lowercase());
-    names.filter(|name| is_event_id(name) && !covered(name)).collect()
+    names.filter(|name| is_event_id(name) && is_context(name) && !covered(name)).collect()
 }
 
 /// Changes each signature scheme of a policy.
@@ -226,10 +238,11 @@ fn as_sha1(signature: &mut SignaturePolicy) {
 }
 
 /// Copies with another timestamp in a header. The copy is rejected if the timestamp is signed.
-fn uncovered_time(known: &Knowledge, good: &Draft) -> anyhow::Result<Vec<Probe>> {
+fn uncovered_time(good: &Draft) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    for (name, value) in &good.headers {
-        let Some(time) = digits(value).find(|text| is_time(text, known.now)) else { continue };
+    let is_place = |name: &str| !is_context(name) || name.contains("timestamp");
+    for (name, value) in good.headers.iter().filter(|(name, _)| is_place(name)) {
+        let Some(time) = digits(value).find(|text| is_time(text, now())) else { continue };
         let Ok(number) = time.parse::<u64>() else { continue };
         let changed = value.replacen(time, &(number - 1).to_string(), 1);
         let draft = with(good, &[(name.as_str(), &changed)])?;
@@ -265,15 +278,13 @@ fn changed_body(body: &[u8]) -> Vec<u8> {
 
 /// Texts of 16 bytes and more in the headers of the credential.
 fn signatures(draft: &Draft, known: &Knowledge) -> Vec<String> {
-    let values = draft.headers.iter().filter(|(name, _)| known.credentials.contains(name)).map(|(_, value)| value);
-    values.flat_map(|value| segments(value)).filter(|text| text.len() >= 16).map(str::to_owned).collect()
+    let values = draft.headers.iter().filter(|(name, _)| known.is_credential(name)).map(|(_, value)| value);
+    values.flat_map(|value| parts(value)).filter(|text| text.len() >= 16).map(str::to_owned).collect()
 }
 
+/// The bearer token of a request (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).
 fn bearer(draft: &Draft) -> Option<&str> {
     let (_, value) = draft.headers.iter().find(|(name, _)| name == "authorization")?;
-    value.strip_prefix("Bearer ")
-}
-
-fn is_bearer(draft: &Draft) -> bool {
-    bearer(draft).is_some()
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }

@@ -8,16 +8,17 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::dev::DevIssuer;
 use super::super::super::sign::{Draft, Keyring, random_id, unsigned_token};
-use super::super::knowledge::RequestSigner;
+use super::super::knowledge::now;
 use super::super::probe::Probe;
+use super::super::signer::RequestSigner;
 use super::change::with;
 use crate::auth::Policy;
 use crate::auth::jwt::JwtPolicy;
 
 /// Tokens that need no key, of a subject that the endpoint does not know.
-pub(super) fn blind(blank: &Draft, now: u64) -> anyhow::Result<Vec<Probe>> {
+pub(super) fn blind(blank: &Draft) -> anyhow::Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    for (rule, name, token) in forgeries(&anonymous_claims(now), None)? {
+    for (rule, name, token) in forgeries(&anonymous_claims(now()), None)? {
         let draft = with(blank, &[("authorization", &format!("Bearer {token}"))])?;
         probes.push(Probe::reject(rule, name, draft));
     }
@@ -143,11 +144,11 @@ impl<'s> Forge<'s> {
             header
         };
         let claims = serde_json::to_vec(&self.changed(json!({})))?;
-        let critical = with(json!({"crit": ["hookgate-audit"], "hookgate-audit": true}));
+        let critical = with(json!({"crit": ["example"], "example": true}));
         let typed = with(json!({"typ": "logout+jwt"}));
         let text = String::from_utf8(claims.clone())?;
-        let doubled =
-            format!("{},\"iss\":{}}}", text.trim_end_matches('}'), self.claims.get("iss").unwrap_or(&Value::Null));
+        // The first iss is right, the last one is not.
+        let doubled = format!(r#"{},"iss":"https://evil.example/"}}"#, text.trim_end_matches('}'));
         Ok(vec![
             Probe::reject(
                 "token-crit-ignored",
@@ -158,7 +159,7 @@ impl<'s> Forge<'s> {
             Probe::reject("token-type-confusion", "a token with typ logout+jwt", self.issued(&typed, &claims)?).valid(),
             Probe::reject(
                 "token-duplicate-claims",
-                "a token with iss twice",
+                "a token with iss twice, whose last value is wrong",
                 self.issued(&self.header, doubled.as_bytes())?,
             )
             .valid(),
@@ -243,7 +244,7 @@ fn members(value: Value) -> Map<String, Value> {
 
 /// The claims of a token that belongs to no known sender.
 fn anonymous_claims(now: u64) -> serde_json::Value {
-    json!({"sub": "hookgate-audit", "iat": now, "nbf": now, "exp": now + 300, "jti": random_id()})
+    json!({"sub": "example", "iat": now, "nbf": now, "exp": now + 300, "jti": random_id()})
 }
 
 fn encode(part: &serde_json::Value) -> String {

@@ -45,10 +45,11 @@ fn result(report: &AuditReport, finding: &Finding) -> Value {
     let mut result = json!({
         "ruleId": finding.rule,
         "level": level(finding.severity),
-        "message": {"text": text},
+        "message": {"text": escaped(&text)},
         "locations": [{
-            // Code scanning wants a line; an endpoint has none.
-            "physicalLocation": {"artifactLocation": {"uri": report.url}, "region": {"startLine": 1}},
+            // Code scanning takes a path in the repository and a line. An endpoint has none, so this one names it.
+            "physicalLocation": {"artifactLocation": {"uri": location(&report.url)}, "region": {"startLine": 1}},
+            "logicalLocations": [{"fullyQualifiedName": report.url, "kind": "resource"}],
         }],
         "partialFingerprints": {"endpointRule/v1": format!("{}#{}", report.url, finding.rule)},
     });
@@ -58,6 +59,21 @@ fn result(report: &AuditReport, finding: &Finding) -> Value {
         members.insert("suppressions".to_owned(), json!([{"kind": "external"}]));
     }
     result
+}
+
+/// The endpoint as a relative URI: https://hooks.example.com:8443/webhook as webhook-audit/hooks.example.com/webhook.
+fn location(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+    let plain = |text: &str| text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect::<String>();
+    format!("webhook-audit/{}/{}", plain(host), plain(path.split('?').next().unwrap_or_default()))
+}
+
+/// Text of a response is no placeholder and no link (SARIF 2.1.0 §3.11.5 and §3.11.6).
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace('{', "{{").replace('}', "}}")
 }
 
 fn help(fix: &str) -> String {
