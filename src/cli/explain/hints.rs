@@ -68,10 +68,10 @@ const OF_TIME: &[Reason] = &[
 ];
 
 /// Makes one kind of change, and says which one makes the request valid.
-type Cause = fn(&Config, &Trial<'_>) -> Option<String>;
+type FindCause = fn(&Config, &Trial<'_>) -> Option<String>;
 
 /// The changes that are tried for a rejection of the content, each with its name in the list of what was tried.
-const CAUSES: &[(&str, Cause)] = &[
+const CAUSES: &[(&str, FindCause)] = &[
     ("other forms of the body", |_, trial| of_body(trial)),
     ("other public URLs", |_, trial| of_url(trial)),
     ("spellings of the secrets, and secrets of other routes", secrets::of_signature),
