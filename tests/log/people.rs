@@ -135,8 +135,9 @@ async fn a_port_in_use_names_the_process_that_has_it() {
         let output = run(folder.path(), Stdio::piped()).wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8(output.stderr).unwrap();
-        let expected = format!("{field}: cannot listen on {}: Address already in use", taken.0);
-        assert!(error.starts_with(&expected), "{error}");
+        let expected = format!(": {field}: cannot listen on {}: Address already in use", taken.0);
+        let place = regex::Regex::new("^gateway.yaml:[0-9]+:[0-9]+: ").unwrap();
+        assert!(place.is_match(&error) && error.contains(&expected), "{error}");
         assert!(error.contains(&format!("(pid {}) listens there", std::process::id())), "{error}");
     }
 }
