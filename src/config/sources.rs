@@ -94,7 +94,7 @@ impl Sources {
 
     /// Problems of the configuration.
     pub(super) fn errors(&self, problems: Vec<Problem>) -> ConfigErrors {
-        let problems = problems.into_iter().filter_map(|problem| self.substituted.explained(problem)).collect();
+        let problems = self.substituted.explained(problems);
         ConfigErrors::new(self.path.display().to_string(), problems).with_included(self.included_files.clone())
     }
 
