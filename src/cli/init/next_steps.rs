@@ -32,6 +32,10 @@ fn console(answers: &Answers, preset: &PresetAnswers, arguments: &InitArguments)
     if let (Some((file, _)), Some((key, what))) = (&preset.key, page::key_of(&preset.preset)) {
         let file = beside(file);
         lines.push_str(&match (key, arguments.secret_file.is_some()) {
+            ("secret", _) if arguments.generate_secret => format!(
+                "  secret: {what}\n    {file} contains a generated one: enter it there, or for requests of the provider \
+                 replace it by the one\n    that is shown there\n"
+            ),
             ("secret", false) => format!(
                 "  secret: {what}\n    must be what {file} contains: enter it there, or copy the one that is shown there into the \
                  file\n"
@@ -61,7 +65,7 @@ fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String
         (TlsAnswer::Dev { .. }, true) => {
             format!("hookgate sign{config} --key {} --send", folder.join("issuer.key").display())
         }
-        (TlsAnswer::Files { .. }, true) => {
+        (TlsAnswer::Files { .. } | TlsAnswer::Acme { .. }, true) => {
             format!("hookgate sign{config} --url {} --send", answers.public_url.origin())
         }
         (TlsAnswer::Plaintext, true) => format!("hookgate sign{config} --send"),
@@ -74,7 +78,7 @@ fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String
                 ca.display()
             )
         }
-        (TlsAnswer::Files { .. } | TlsAnswer::Plaintext, false) => {
+        (TlsAnswer::Files { .. } | TlsAnswer::Acme { .. } | TlsAnswer::Plaintext, false) => {
             format!("curl -i -X POST {}      # 401: it has no credential", url(answers))
         }
     }
