@@ -24,6 +24,8 @@ pub(super) struct Substituted {
     pub(super) problems: Vec<Problem>,
     /// The placeholders of each scalar, by its position and its key or index.
     scalars: Vec<(Position, Segment, String)>,
+    /// Scalars with `$NAME`, which is no placeholder. The name is not printed: it could be a part of a secret.
+    bare: Vec<(Position, Segment)>,
 }
 
 impl Substituted {
@@ -46,6 +48,11 @@ impl Substituted {
             *position == problem.position && problem.field.segments().last() == Some(segment)
         };
         let placeholders = self.scalars.iter().find(is_here).map(|(.., placeholders)| placeholders);
+        let last = problem.field.segments().last();
+        if self.bare.iter().any(|(position, segment)| *position == problem.position && last == Some(segment)) {
+            let write = if is_of_secret(&problem) { "{ env: NAME }" } else { "${NAME}, with braces" };
+            problem.message.push_str(&format!("; for an environment variable write {write}"));
+        }
         if let (true, Some(name)) = (is_of_secret(&problem), placeholders.and_then(|text| only_name(text))) {
             problem.message =
                 format!("expected {{env: NAME}} or {{file: path}}, never the value itself; write {{ env: {name} }}");
@@ -88,6 +95,11 @@ pub(super) fn substitute(node: &mut Node, path: &[Segment], lookup: &Lookup<'_>,
                 substituted.scalars.push((node.position, segment.clone(), placeholders.join(" and ")));
             }
         }
+        NodeValue::String(text) => {
+            // `env` takes the name without `$`, and says so.
+            let segment = path.last().filter(|segment| **segment != Segment::Key("env".into()));
+            substituted.bare.extend(segment.filter(|_| has_bare_name(text)).map(|one| (node.position, one.clone())));
+        }
         NodeValue::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 substitute(item, &below(Segment::Index(index)), lookup, substituted);
@@ -98,8 +110,13 @@ pub(super) fn substitute(node: &mut Node, path: &[Segment], lookup: &Lookup<'_>,
                 substitute(value, &below(Segment::Key(key.clone().into())), lookup, substituted);
             }
         }
-        NodeValue::String(_) | NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
     }
+}
+
+/// Whether the text has a variable as a shell reads it without braces: `$NAME`, in capitals.
+fn has_bare_name(text: &str) -> bool {
+    text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// The text with the values of its placeholders, whose names are added to `names`.

@@ -136,8 +136,10 @@ async fn a_port_in_use_names_the_process_that_has_it() {
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8(output.stderr).unwrap();
         let expected = format!(": {field}: cannot listen on {}: Address already in use", taken.0);
-        let place = regex::Regex::new("^gateway.yaml:[0-9]+:[0-9]+: ").unwrap();
-        assert!(place.is_match(&error) && error.contains(&expected), "{error}");
+        let (place, _) = error.split_once(&expected).unwrap_or_else(|| panic!("{error}"));
+        let numbers: Vec<usize> =
+            place.strip_prefix("gateway.yaml:").unwrap().split(':').map(|number| number.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), 2, "{error}");
         assert!(error.contains(&format!("(pid {}) listens there", std::process::id())), "{error}");
     }
 }
