@@ -16,7 +16,8 @@ use super::checks;
 use super::interview::{Interview, Question};
 use super::new_files::{NewContents, PRIVATE, PUBLIC, add, named};
 use super::template::{
-    self, Answers, EndpointUrl, JwtAnswers, KeySetSource, PresetAnswers, SchemeAnswers, TlsAnswer, shows_token,
+    self, Answers, DEV_ISSUER, EndpointUrl, JwtAnswers, KeySetSource, PresetAnswers, SchemeAnswers, TlsAnswer,
+    shows_token,
 };
 use crate::cli::dev::DevIssuer;
 use crate::cli::presets::{page, unknown};
@@ -27,9 +28,6 @@ use crate::config::values::parse_public_url;
 /// Files of the development issuer, in the folder that `dev-certs` and `sign` use.
 const ISSUER_KEYS: &str = "certs/issuer.jwks.json";
 const ISSUER_KEY: &str = "certs/issuer.key";
-
-/// The `iss` of the development issuer.
-const DEV_ISSUER: &str = "https://issuer.localhost/";
 
 /// The answers, and the files to write beside gateway.yaml.
 pub(super) struct CollectedAnswers {

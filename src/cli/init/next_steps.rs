@@ -1,7 +1,7 @@
 //! The end of `hookgate init`: what to enter in the provider's console, and the next three commands.
 
 use super::arguments::InitArguments;
-use super::template::{Answers, PresetAnswers, SchemeAnswers, TlsAnswer};
+use super::template::{Answers, DEV_ISSUER, PresetAnswers, SchemeAnswers, TlsAnswer};
 use crate::cli::presets::page;
 
 pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
@@ -56,7 +56,7 @@ fn console(answers: &Answers, preset: &PresetAnswers, arguments: &InitArguments)
 fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String {
     let can_sign = match &answers.scheme {
         SchemeAnswers::Preset(preset) => preset.preset.secret.is_some(),
-        SchemeAnswers::Jwt(_) => arguments.issuer.as_deref().is_none_or(|issuer| issuer == "dev"),
+        SchemeAnswers::Jwt(jwt) => jwt.issuer == DEV_ISSUER,
     };
     let folder = arguments.config.with_file_name("certs");
     let is_here = config.is_empty();

@@ -15,6 +15,9 @@ const MARGIN: Duration = Duration::from_secs(24 * 3600);
 /// The time for which ids are kept if the provider's retries are not documented: longer than most providers retry.
 const USUAL_TTL: Duration = Duration::from_secs(4 * 24 * 3600);
 
+/// The `iss` of the development issuer.
+pub(in crate::cli) const DEV_ISSUER: &str = "https://issuer.localhost/";
+
 /// What the operator wants.
 pub(in crate::cli) struct Answers {
     pub(in crate::cli) scheme: SchemeAnswers,

@@ -69,6 +69,9 @@ fn an_answer_that_makes_no_configuration_is_asked_for_again() {
     let SchemeAnswers::Jwt(jwt) = &setup.answers.scheme else { panic!("not jwt") };
     assert!(matches!(&jwt.keys, KeySetSource::Url(url) if url == "https://issuer.example/keys"));
     assert_eq!(setup.answers.upstream, "http://app:8000");
+    // Nothing here can sign a token of the issuer.
+    let next = crate::cli::init::next_steps::text(&setup.answers, &arguments(&[]));
+    assert!(next.contains("curl -i -X POST") && !next.contains("hookgate sign"), "{next}");
 }
 
 #[test]
