@@ -83,8 +83,8 @@ impl Acme {
         let names: Vec<_> = names.collect();
         self.locks().retain(|storage, _| names.iter().any(|name| name.storage == *storage));
         for name in &names {
-            let expires = name.acme.certificate().map(|certificate| certificate.expires);
-            self.metrics.certificate_expires(&name.acme.name, expires.unwrap_or_default());
+            let validity = name.acme.certificate().map(|certificate| [certificate.begins, certificate.expires]);
+            self.metrics.certificate(&name.acme.name, validity.unwrap_or_default());
         }
         if !names.is_empty() {
             OperationResult::ALL.iter().for_each(|result| self.metrics.acme_orders(*result).inc_by(0));
@@ -218,7 +218,7 @@ impl Acme {
 
     fn activate(&self, name: &ManagedName, certificate: Certificate) {
         let expires = certificate.expires;
-        self.metrics.certificate_expires(&name.acme.name, expires);
+        self.metrics.certificate(&name.acme.name, [certificate.begins, expires]);
         tracing::info!(name = name.acme.name, expires = expires.seconds(), "certificate in use");
         name.acme.activate(certificate);
     }

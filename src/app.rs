@@ -266,24 +266,24 @@ impl Running {
     /// Returns whether all requests finished in time.
     pub async fn drain(self, hurry: impl Future<Output = ()>) -> bool {
         let drain = self.reloader.drain();
-        self.end(drain, hurry).await
+        self.end(drain, Phase::Closing, hurry).await
     }
 
-    /// Shuts down as [`Self::drain`] does, without the delay, in which a load balancer removes the gateway: a person at a
-    /// terminal has none.
+    /// Shuts down as [`Self::drain`] does, without the delay, in which a load balancer removes the gateway, and without
+    /// waiting for clients of idle connections: a person at a terminal waits for requests in flight alone.
     pub async fn interrupt(self, hurry: impl Future<Output = ()>) -> bool {
         let drain = Drain { delay: Duration::ZERO, ..self.reloader.drain() };
-        self.end(drain, hurry).await
+        self.end(drain, Phase::ClosingAtOnce, hurry).await
     }
 
-    async fn end(mut self, drain: Drain, hurry: impl Future<Output = ()>) -> bool {
+    async fn end(mut self, drain: Drain, closing: Phase, hurry: impl Future<Output = ()>) -> bool {
         let (delay_s, timeout_s) = (drain.delay.as_secs(), drain.timeout.as_secs());
         tracing::info!(delay_s, timeout_s, open_connections = self.open_connections(), "draining");
         let workers = std::mem::take(&mut self.workers);
         let orderly = async {
             self.phase.send_replace(Phase::Announcing);
             tokio::time::sleep(drain.delay).await;
-            self.phase.send_replace(Phase::Closing);
+            self.phase.send_replace(closing);
             let end = Instant::now() + drain.timeout;
             if tokio::time::timeout(NO_WAIT.min(drain.timeout), all_ended(&workers)).await.is_ok() {
                 return true;

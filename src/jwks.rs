@@ -12,8 +12,8 @@ mod connect;
 mod discovery;
 mod fetch;
 mod once;
+mod read;
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::auth::keys::{KeySet, RemoteKeys, RemoteSource};
+use crate::auth::keys::{RemoteKeys, RemoteSource};
 use crate::clock::{Clock, UnixTime};
 use crate::metrics::{Metrics, OperationResult};
 use crate::telemetry;
-use cache::CacheError;
 pub use certificates::{CertificateFetch, CertificateHealth, SigningCertificateFetches};
 pub use confirmations::SubscriptionConfirmations;
-use fetch::{FailedFetch, FetchError, FetchedDocument, Fetcher, MAX_WAIT};
+use fetch::{FailedFetch, FetchedDocument, Fetcher, MAX_WAIT};
 pub use once::{cached, fetch_once};
+use read::{read_cache, read_keys};
 
 /// Time between two warnings of `insecure_http`, at least; they are logged before a fetch.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
@@ -312,23 +312,6 @@ async fn off_the_runtime(work: impl FnOnce() + Send + 'static) {
     if let Err(error) = tokio::task::spawn_blocking(work).await {
         tracing::error!(%error, "a thread for file access panicked");
     }
-}
-
-fn read_cache(keys: &RemoteKeys, path: &Path, now: UnixTime) -> Result<Option<(KeySet, UnixTime)>, CacheError> {
-    match cache::read(path, &keys.source, now)? {
-        None => Ok(None),
-        Some(cached) => Ok(Some((read_keys(keys, &cached.body)?, cached.at))),
-    }
-}
-
-fn read_keys(keys: &RemoteKeys, body: &[u8]) -> Result<KeySet, FetchError> {
-    let issuer = &*keys.source.issuer;
-    let (set, skipped) =
-        KeySet::from_jwks(body, &keys.source.algorithms).map_err(|error| FetchError::BadSet(Arc::new(error)))?;
-    for key in &skipped {
-        tracing::warn!(issuer, key = %key, "skipped a key of the JWKS");
-    }
-    if set.is_empty() { Err(FetchError::NoKeys) } else { Ok(set) }
 }
 
 impl IssuerSource {

@@ -244,17 +244,19 @@ impl Metrics {
         }
     }
 
-    /// Replaces the served certificates and the times at which they expire.
-    pub fn certificates<'a>(&self, expiries: impl Iterator<Item = (&'a str, UnixTime)>) {
+    /// Replaces the served certificates and the times from and until which they are valid.
+    pub fn certificates<'a>(&self, validities: impl Iterator<Item = (&'a str, [UnixTime; 2])>) {
         self.families.certificate_expiry_timestamp.reset();
-        for (name, expiry) in expiries {
-            self.certificate_expires(name, expiry);
+        self.families.certificate_not_before_timestamp.reset();
+        for (name, validity) in validities {
+            self.certificate(name, validity);
         }
     }
 
-    /// Sets when one of the served certificates expires.
-    pub fn certificate_expires(&self, name: &str, expiry: UnixTime) {
-        self.certificate_expiry_timestamp(name).set(seconds(expiry));
+    /// Sets from and until when one of the served certificates is valid.
+    pub fn certificate(&self, name: &str, [begins, expires]: [UnixTime; 2]) {
+        self.certificate_not_before_timestamp(name).set(seconds(begins));
+        self.certificate_expiry_timestamp(name).set(seconds(expires));
     }
 }
 

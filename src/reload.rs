@@ -180,7 +180,9 @@ impl Reloader {
         self.services.jwks.certificates.replace_sources(&config.handles.signing_certificates);
         self.tenants.replace_folders(&config.handles.tenants, &self.services.metrics);
         self.revocations.replace_lists(&config.handles.revocations, &self.services.metrics);
-        self.services.metrics.certificates(config.certificates.iter().map(|(name, expires)| (name.as_str(), *expires)));
+        self.services
+            .metrics
+            .certificates(config.certificates.iter().map(|(name, validity)| (name.as_str(), *validity)));
         self.services.acme.replace_names(&config.handles.acme);
         self.services.metrics.dry_runs(routes().filter_map(|route| Some((&*route.name, route.dry_run_until?))));
         self.services.metrics.config_activated(self.services.clock.now());

@@ -192,8 +192,16 @@ impl Server {
     ) {
         let (client, mut server_name) = (*connection.address, None);
         // Boxed: a phase that is short, or that few connections have, must not enlarge the task of every connection.
-        let handshake = Box::pin(timeout_at(deadline, handshake(stream, tls, connection, &mut server_name))).await;
-        let shaken = handshake.unwrap_or_else(|_elapsed| Err(HandshakeError::Timeout.into()));
+        let mut phase = self.phase.clone();
+        let handshake = Box::pin(async {
+            tokio::select! {
+                biased;
+                shaken = timeout_at(deadline, handshake(stream, tls, connection, &mut server_name)) => Some(shaken),
+                () = reached(&mut phase, Phase::ClosingAtOnce) => None,
+            }
+        });
+        let Some(shaken) = handshake.await else { return };
+        let shaken = shaken.unwrap_or_else(|_elapsed| Err(HandshakeError::Timeout.into()));
         let reason = shaken.as_ref().err().map(|failure| failure.reason);
         let result = if shaken.is_ok() { OperationResult::Success } else { OperationResult::Error };
         self.metrics().tls_handshakes(&self.shared.name, result, reason).inc();

@@ -39,6 +39,8 @@ async fn requests_are_counted_by_route_outcome_and_reason() {
     assert_eq!(gateway.metric("hookgate_verify_duration_seconds_count{scheme=\"jwt\"}").await, Some(2.0));
     let expiry = gateway.metric("hookgate_certificate_expiry_timestamp_seconds{name=\"server.crt\"}").await;
     assert!(expiry.is_some_and(|expiry| expiry > 1.8e9), "{expiry:?}");
+    let begin = gateway.metric("hookgate_certificate_not_before_timestamp_seconds{name=\"server.crt\"}").await;
+    assert!(begin.is_some() && begin < expiry, "{begin:?}");
 }
 
 /// Replicas are compared by their gateway.yaml. The hash over everything, secrets included, tells one process whether a

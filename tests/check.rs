@@ -290,3 +290,46 @@ fn a_secret_that_every_user_can_read_is_a_warning() {
     std::fs::create_dir(folder.path().join("..data")).unwrap();
     assert!(!told(0o644).contains("every user"));
 }
+
+#[test]
+fn an_admin_port_on_all_addresses_is_a_warning() {
+    let folder = TempDir::new().unwrap();
+    let base = "listeners: [{ address: '127.0.0.1:8443', plaintext: true }]\nroutes: [{ name: a, match: { path: /a }, upstream: \
+                { url: 'http://127.0.0.1:8000' }, auth: public }]\nadmin: ";
+    let warned = |admin: &str| {
+        write(&folder, &[("gateway.yaml", &format!("{base}{admin}\n"))]);
+        text(&check(folder.path(), &[]).stderr).contains("admin.address: every machine that reaches this port can read")
+    };
+    assert!(warned("{ address: '0.0.0.0:9901' }") && warned("{ address: '[::]:9901' }"));
+    assert!(!warned("{ address: '127.0.0.1:9901' }") && !warned("{ address: '10.0.0.1:9901' }"));
+    assert!(!warned("{ address: '0.0.0.0:9901', hosts: [] }"));
+}
+
+/// A certificate of which a third of a short lifetime is left is not renewed late.
+#[test]
+fn a_certificate_with_a_short_lifetime_is_due_in_parts_of_it() {
+    let folder = TempDir::new().unwrap();
+    let now = UnixTime::from_seconds(1_800_000_000).unwrap();
+    // The same as `now` at 0.
+    let time = |hours: i32| {
+        let hour = std::time::Duration::from_secs(3600);
+        let (now, distance) = (rcgen::date_time_ymd(2027, 1, 15) + hour * 8, hour * hours.unsigned_abs());
+        if hours < 0 { now - distance } else { now + distance }
+    };
+    let warned = |begins: i32, expires: i32| {
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (parameters.not_before, parameters.not_after) = (time(begins), time(expires));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let yaml = "listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ cert: a.crt, key: a.key }] } }]\nroutes: [{ \
+                    name: a, match: { path: /a }, upstream: { url: 'http://127.0.0.1:8000' }, auth: public }]\n";
+        write(&folder, &[("gateway.yaml", yaml), ("a.crt", &certificate.pem()), ("a.key", &key.serialize_pem())]);
+        let config = config::load(&folder.path().join("gateway.yaml"), &Handles::default()).unwrap();
+        let warnings = config.warnings_at(now).into_iter().map(|warning| warning.message);
+        warnings.filter(|warning| warning.contains("expires at")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!((warned(-24 * 50, 24 * 40), warned(-10, 14)), (String::new(), String::new()));
+    assert!(warned(-24 * 65, 24 * 25).contains("in less than 30 days"));
+    assert!(warned(-24 * 85, 24 * 5).contains("in less than 7 days"));
+    assert!(warned(-17, 7).contains("in less than 8 hours") && warned(-23, 1).contains("in less than 2 hours"));
+}

@@ -10,6 +10,7 @@ mod index;
 pub mod log;
 mod metrics;
 mod reasons;
+mod steps;
 
 use hookgate::config;
 

@@ -89,6 +89,9 @@ fn a_pattern_without_a_match_is_a_warning_and_a_wrong_one_a_problem() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), "gateway.yaml", &format!("{MAIN}routes: [{}]\n", route("main")));
     assert!(told(&folder).contains("include: matches no file"), "{}", told(&folder));
+    write(folder.path(), "gateway.yaml", MAIN);
+    let none = "gateway.yaml:2:1: include: routes.d/*.yaml: no file matches, and this file has no routes";
+    assert!(told(&folder).starts_with(none), "{}", told(&folder));
     write(
         folder.path(),
         "gateway.yaml",

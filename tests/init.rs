@@ -170,6 +170,10 @@ impl Drop for Process {
 
 /// Runs what `init` has written in a folder of its own, and sends two requests of `sign` without a body of their own.
 async fn two_signed_requests_pass(init: &[&str]) {
+    two_requests_pass(init, &["sign", "--send"]).await;
+}
+
+async fn two_requests_pass(init: &[&str], sign: &'static [&str]) {
     let (folder, upstream, address) = (TempDir::new().unwrap(), Upstream::echo().await, free_address());
     let (address_text, upstream_text) = (address.to_string(), format!("http://{}", upstream.address));
     let url = format!("https://hooks.example.com/{}", init[1]);
@@ -178,6 +182,7 @@ async fn two_signed_requests_pass(init: &[&str]) {
     let path = folder.path().join("gateway.yaml");
     let text = std::fs::read_to_string(&path).unwrap().replace("127.0.0.1:9901", "127.0.0.1:0");
     std::fs::write(&path, text).unwrap();
+    write(folder.path(), "other.crt", certificate(&["other"]).0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     command.arg("run").current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let _process = Process(command.spawn().unwrap());
@@ -186,8 +191,13 @@ async fn two_signed_requests_pass(init: &[&str]) {
         let (folder, name) = (folder.path().to_owned(), init[1].to_owned());
         // The upstream answers on this thread.
         tokio::task::spawn_blocking(move || {
-            let output = hookgate(&folder, &["sign", "--send"]);
+            let output = hookgate(&folder, sign);
             assert!(output.status.success(), "{name}: {output:?}");
+            if folder.join("certs/ca.crt").exists() {
+                let other = hookgate(&folder, &[sign, &["--cacert", "other.crt"]].concat());
+                let error = String::from_utf8(other.stderr).unwrap();
+                assert!(error.contains("is not by other.crt; --cacert names the file with its CA"), "{error}");
+            }
         })
         .await
         .unwrap();
@@ -223,6 +233,41 @@ async fn a_signed_request_passes_what_init_has_written() {
 #[tokio::test]
 async fn a_token_of_the_development_issuer_passes_what_init_has_written() {
     two_signed_requests_pass(&["--issuer", "dev", "--tls", "dev"]).await;
+}
+
+/// The CA of the development certificate is trusted wherever the key is, and a Host header is sent once.
+#[tokio::test]
+async fn a_request_is_signed_with_another_key_and_host() {
+    let sign = &["sign", "--key", "keys/my.key", "--header", "Host: hooks.example.com", "--send"];
+    two_requests_pass(&["--preset", "stripe", "--generate-secret", "--tls", "dev"], sign).await;
+}
+
+#[test]
+fn a_configuration_by_acme_and_with_claims_is_valid() {
+    let folder = TempDir::new().unwrap();
+    let url = ["--public-url", "https://hooks.example.com/in", "--upstream", "http://127.0.0.1:8000"];
+    let init = ["init", "--issuer", "dev", "--claim", "event_scope=webhook", "--claim", "level=1", "--tls", "acme"];
+    let incomplete = hookgate(folder.path(), &[&init[..], &url].concat());
+    assert!(String::from_utf8_lossy(&incomplete.stderr).contains("add --agree-tos"), "{incomplete:?}");
+    succeeded(folder.path(), &[&init[..], &url, &["--agree-tos"]].concat());
+    let path = folder.path().join("gateway.yaml");
+    assert!(
+        std::fs::read_to_string(&path).unwrap().contains("          event_scope: \"webhook\"\n          level: 1\n")
+    );
+    assert_eq!(config::load(&path, &Handles::default()).unwrap().handles.acme[0].name, "hooks.example.com");
+    let again = hookgate(folder.path(), &["init"]);
+    assert_eq!(String::from_utf8_lossy(&again.stderr), "gateway.yaml already exists; nothing was written\n");
+}
+
+#[test]
+fn files_of_dev_certs_and_a_secret_that_exist_are_used() {
+    let folder = TempDir::new().unwrap();
+    succeeded(folder.path(), &["dev-certs"]);
+    write(folder.path(), "secrets/stripe", "whsec_0123456789abcdef");
+    let key = std::fs::read(folder.path().join("certs/server.key")).unwrap();
+    succeeded(folder.path(), &[&STRIPE[..], &["dev"]].concat());
+    assert_eq!(std::fs::read(folder.path().join("certs/server.key")).unwrap(), key);
+    assert_eq!(std::fs::read(folder.path().join("secrets/stripe")).unwrap(), b"whsec_0123456789abcdef");
 }
 
 /// Without a terminal, every argument that is missing is named at once.

@@ -5,6 +5,8 @@
 
 mod answers;
 mod arguments;
+mod certificate;
+mod checks;
 mod interview;
 mod new_files;
 mod next_steps;
@@ -24,6 +26,10 @@ use interview::{Interview, Terminal};
 use new_files::{NewFile, PUBLIC, write_all};
 
 pub(super) fn init(arguments: &InitArguments) -> anyhow::Result<()> {
+    if !arguments.dry_run {
+        // Before the first question, whose answers would be lost.
+        new_files::check_absent([&arguments.config])?;
+    }
     let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let terminal = is_terminal.then(|| Terminal {
         input: Box::new(BufReader::new(std::io::stdin())),

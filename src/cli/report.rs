@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::arguments::OutputFormat;
 use crate::telemetry::escaped;
-use captures::{CapturedFile, Captures, captures};
+use captures::{Captures, captures};
 use summary::{LogSummary, ReasonCounts, RejectionKind, RouteCounts};
 
 /// The longest line that is read, in bytes; a line of the log is shorter.
@@ -59,6 +59,11 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<()> {
     } else if arguments.logs.is_empty() {
         read(&mut log, stdin().lock()).context("cannot read standard input")?;
     }
+    let LogSummary { requests, unread, .. } = &log;
+    anyhow::ensure!(
+        *requests > 0 || *unread == 0,
+        "none of the {unread} lines is JSON: the report needs `log.format: json`, and the log of `hookgate run > FILE` has it"
+    );
     let captures = arguments.captured.as_deref().map(captures).transpose()?.unwrap_or_default();
     let report = LogReport { log, captures, config: arguments.config.clone() };
     match arguments.format {
@@ -110,13 +115,14 @@ impl LogReport {
 
     fn introduction(&self) -> String {
         let LogSummary { requests, unread, period, .. } = &self.log;
-        let mut text = format!("{requests} requests");
+        let mut text = counted(*requests, "request");
         if let (Some(first), Some(last)) = (&period.first, &period.last) {
             let _ = write!(text, " from {} to {}", escaped(first), escaped(last));
         }
         text.push('\n');
         if *unread > 0 {
-            let _ = writeln!(text, "{unread} lines are not JSON and were skipped: the report needs `log.format: json`");
+            let lines = counted(*unread, "line");
+            let _ = writeln!(text, "skipped {lines} without JSON: the report needs `log.format: json`");
         }
         text
     }
@@ -126,7 +132,7 @@ impl LogReport {
         kind: RejectionKind,
         reason: &str,
         counts: Option<&ReasonCounts>,
-        captures: &[CapturedFile],
+        captures: &[PathBuf],
     ) -> String {
         let requests = counts.map_or_else(|| "captured".to_owned(), |counts| counts.requests.to_string());
         let mut text = format!("  {requests:>8} {:<17} {}\n", kind.words(), escaped(reason));
@@ -136,22 +142,23 @@ impl LogReport {
             let top: Vec<String> = top.iter().map(|(client, count)| format!("{} ({count})", escaped(client))).collect();
             let more = counts.clients.distinct().saturating_sub(top.len());
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            line(format!("{} distinct clients: {}{more}", counts.clients.distinct(), top.join(", ")));
+            let clients = counted(counts.clients.distinct(), "client");
+            line(format!("{clients}: {}{more}", top.join(", ")));
             counts
                 .details
                 .top(SHOWN)
                 .iter()
-                .for_each(|(detail, count)| line(format!("{count} times: {}", escaped(detail))));
+                .for_each(|(detail, count)| line(format!("{}: {}", counted(*count, "time"), escaped(detail))));
         }
         captures.iter().for_each(|capture| line(self.explain(capture)));
         text
     }
 
-    /// The command line that explains a captured request.
-    fn explain(&self, capture: &CapturedFile) -> String {
+    /// The command line that explains a captured request, at the time in its name.
+    fn explain(&self, capture: &Path) -> String {
         let config = self.config.iter().map(|path| format!("--config {} ", word(path)));
         let config: String = config.collect();
-        format!("hookgate explain {config}--request {} --now {}", word(&capture.file), capture.at)
+        format!("hookgate explain {config}--request {}", word(capture))
     }
 
     fn json(&self) -> serde_json::Value {
@@ -162,7 +169,7 @@ impl LogReport {
                     top.into_iter().map(|(text, count)| (text.to_owned(), count)).collect()
                 };
                 let captured =
-                    captures.iter().map(|capture| json!({"file": capture.file, "explain": self.explain(capture)}));
+                    captures.iter().map(|capture| json!({"file": capture, "explain": self.explain(capture)}));
                 json!({
                     "outcome": kind.outcome(),
                     "reason": reason,
@@ -198,13 +205,13 @@ impl LogReport {
 /// A route in the log, in the captures, or in both.
 struct RouteView<'r> {
     counts: Option<&'r RouteCounts>,
-    captures: Option<&'r BTreeMap<(RejectionKind, String), Vec<CapturedFile>>>,
+    captures: Option<&'r BTreeMap<(RejectionKind, String), Vec<PathBuf>>>,
 }
 
 impl<'r> RouteView<'r> {
     fn reasons(
         &self,
-    ) -> impl Iterator<Item = (&'r (RejectionKind, String), Option<&'r ReasonCounts>, &'r [CapturedFile])> + use<'_, 'r>
+    ) -> impl Iterator<Item = (&'r (RejectionKind, String), Option<&'r ReasonCounts>, &'r [PathBuf])> + use<'_, 'r>
     {
         let counted = self.counts.iter().flat_map(|counts| counts.reasons.keys());
         let captured = self.captures.iter().flat_map(|captures| captures.keys());
@@ -233,6 +240,13 @@ impl RejectionKind {
             Self::Rejected => "rejected",
         }
     }
+}
+
+/// `1 client` or `2 clients`.
+fn counted(number: impl std::fmt::Display, noun: &str) -> String {
+    let number = number.to_string();
+    let ending = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }
 
 /// A path as a word of a command line.

@@ -2,6 +2,7 @@
 //! it.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     drop(context);
     // Not in async code, where a start that fails could not drop the runtimes that it has made.
-    let running = app::start(Some(path), &config, Arc::new(SystemClock))?;
+    let running =
+        app::start(Some(path.clone()), &config, Arc::new(SystemClock)).map_err(|error| placed(error, &path))?;
     runtime.block_on(async {
         let mut reload = None;
         let interrupted = loop {
@@ -76,6 +78,21 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         };
         Ok(())
     })
+}
+
+/// An address on which the gateway cannot listen, with its place in gateway.yaml.
+fn placed(error: app::StartError, path: &Path) -> anyhow::Error {
+    let position = match &error {
+        app::StartError::Listen(error) => config::sources::position_of(path, &error.field),
+        app::StartError::Thread(_)
+        | app::StartError::Store(_)
+        | app::StartError::NoEntropy
+        | app::StartError::Metrics(_) => None,
+    };
+    match position {
+        Some(at) => anyhow::anyhow!("{}:{}:{}: {error}", path.display(), at.line, at.column),
+        None => error.into(),
+    }
 }
 
 /// How long a second signal waits for the threads, which abort their requests.

@@ -72,7 +72,7 @@ pub struct SignArguments {
     /// Send the request and print the response; exit code 1 unless its status is 2xx
     #[arg(long)]
     send: bool,
-    /// File with the CA certificates to trust [default: ca.crt next to the key, if the file exists]
+    /// File with the CA certificates to trust [default: ca.crt next to the key or in certs next to CONFIG, if it exists]
     #[arg(long)]
     cacert: Option<PathBuf>,
 }
@@ -191,7 +191,11 @@ fn blank(config: &Config, route: &Route, arguments: &SignArguments) -> anyhow::R
     for header in &arguments.headers {
         let (name, value) =
             header.split_once(':').with_context(|| format!("--header {header}: expected NAME: VALUE"))?;
-        draft.set_header(&name.trim().parse::<HeaderName>()?, value.trim());
+        match name.trim().parse::<HeaderName>()? {
+            // Sent once, and part of what some schemes sign.
+            http::header::HOST => value.trim().clone_into(&mut draft.host),
+            name => draft.set_header(&name, value.trim()),
+        }
     }
     Ok(draft)
 }
@@ -273,13 +277,26 @@ fn needed(policy: &Policy) -> Vec<&Policy> {
 }
 
 fn ca(arguments: &SignArguments) -> Option<PathBuf> {
-    let beside = || Some(arguments.key.with_file_name("ca.crt")).filter(|path| path.exists());
-    arguments.cacert.clone().or_else(beside)
+    let places = [arguments.key.with_file_name("ca.crt"), arguments.config.path().with_file_name("certs/ca.crt")];
+    arguments.cacert.clone().or_else(|| places.into_iter().find(|path| path.exists()))
+}
+
+/// Advice for an error of the connection.
+fn advice(error: &anyhow::Error, gateway: &str, ca: Option<&Path>) -> String {
+    let text = format!("{error:#}");
+    if text.contains("UnknownIssuer") {
+        let trusted = ca.map_or_else(|| "a public authority".to_owned(), |ca| ca.display().to_string());
+        format!("the certificate of {gateway} is not by {trusted}; --cacert names the file with its CA")
+    } else if text.contains("NotValidForName") {
+        format!("the certificate of {gateway} is for another name; --url names the gateway as its certificate does")
+    } else {
+        format!("no response from {gateway}; `hookgate run` starts the gateway, --url names another one")
+    }
 }
 
 fn send(draft: &Draft, ca: Option<&Path>) -> anyhow::Result<()> {
-    let ca = ca.map(std::fs::read).transpose()?;
-    let config = crate::tls::client_config(ca.as_deref())?;
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let config = crate::tls::client_config(ca.map(read).transpose()?.as_deref())?;
     let mut request = Request::builder().method(draft.method.clone()).uri(format!("{}{}", draft.gateway, draft.target));
     request = request.header("host", &draft.host);
     for (name, value) in &draft.headers {
@@ -289,7 +306,12 @@ fn send(draft: &Draft, ca: Option<&Path>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        let response = Client::builder(TokioExecutor::new()).build(connector).request(request).await?;
+        let response = Client::builder(TokioExecutor::new()).build(connector).request(request).await;
+        let response = response.map_err(|error| {
+            let error = anyhow::Error::from(error);
+            let advice = advice(&error, &draft.gateway, ca);
+            error.context(advice)
+        })?;
         println!("{}", response.status());
         let passed = response.status().is_success();
         let body = response.into_body().collect().await?.to_bytes();

@@ -159,6 +159,11 @@ impl Compiler<'_> {
         if address.port() != 0 && seen.contains(&address) {
             self.problems.add(admin.address.at, "duplicate address: a listener uses it");
         }
+        if address.ip().is_unspecified() && !admin.hosts.is_written {
+            let warning = "every machine that reaches this port can read metrics and status; use 127.0.0.1, or write in \
+                           `hosts` the names by which they do, [] for IP addresses alone";
+            self.warn(admin.address.at, warning);
+        }
         complete.then_some((seen, Some(address)))
     }
 
@@ -166,7 +171,13 @@ impl Compiler<'_> {
         let files = &self.file.routes;
         if files.is_empty() {
             let needed = "at least one route is needed, with name, match, upstream and auth";
-            self.problems.add_follow_up(files.at, needed);
+            match self.file.include.value() {
+                Some(pattern) => {
+                    let none = format!("{}: no file matches, and this file has no routes: {needed}", pattern.text);
+                    self.problems.add_follow_up(self.file.include.at, none);
+                }
+                None => self.problems.add_follow_up(files.at, needed),
+            }
             return None;
         }
         let users = files.iter().filter(|route| replay::uses_store(route)).count();
@@ -236,8 +247,12 @@ impl Compiler<'_> {
         for overlap in overlaps {
             let second = names.get(&overlap.1).and_then(|index| self.file.routes.get(*index));
             let at = second.map_or(self.file.routes.at, |route| route.matches.at);
-            let message =
-                format!("matches requests that route `{}` matches too; make host, path or methods differ", overlap.0);
+            let other = if overlap.0 == overlap.1 {
+                "the other route of this name".to_owned()
+            } else {
+                format!("route `{}`", overlap.0)
+            };
+            let message = format!("matches requests that {other} matches too; make host, path or methods differ");
             self.problems.add(at, message);
         }
         None

@@ -30,8 +30,8 @@ pub struct Config {
     pub drain: Drain,
     /// State that outlives a reload.
     pub handles: Handles,
-    /// File and expiry of each certificate that the gateway presents.
-    pub certificates: Vec<(String, UnixTime)>,
+    /// Each certificate that the gateway presents: its file, and from and until when it is valid.
+    pub certificates: Vec<(String, [UnixTime; 2])>,
     /// Warnings that depend on the time.
     pub timed_warnings: Vec<TimedWarning>,
     /// Folders with the secrets of tenants that are to be read before the configuration is used, each with the place of

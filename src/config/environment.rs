@@ -24,27 +24,54 @@ pub(super) struct Substituted {
     pub(super) problems: Vec<Problem>,
     /// The placeholders of each scalar, by its position and its key or index.
     scalars: Vec<(Position, Segment, String)>,
+    /// Scalars with `$NAME`, which is no placeholder. The name is not printed: it could be a part of a secret.
+    bare: Vec<(Position, Segment)>,
 }
 
 impl Substituted {
-    /// The problem, with the variables that its value was made of; `None` if it follows from one of a placeholder.
-    pub(super) fn explained(&self, mut problem: Problem) -> Option<Problem> {
+    /// The problems, with the variables that their values were made of, and without those that follow from others.
+    pub(super) fn explained(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        let secrets: Vec<_> = problems.iter().filter(|problem| is_of_secret(problem)).cloned().collect();
+        let explained = |problem| self.explained_alone(problem, &secrets);
+        problems.into_iter().filter_map(explained).collect()
+    }
+
+    fn explained_alone(&self, mut problem: Problem, secrets: &[Problem]) -> Option<Problem> {
+        // A secret is no text of gateway.yaml, whether the variable is set or not.
         if self.problems.contains(&problem) {
-            return Some(problem);
+            return (!secrets.iter().any(|secret| secret.field == problem.field)).then_some(problem);
         }
-        // That a secret is no text of gateway.yaml is said in any case.
-        let is_of_secret = problem.message.contains("{env: NAME}");
-        if !is_of_secret && self.problems.iter().any(|known| known.field == problem.field) {
+        if !is_of_secret(&problem) && self.problems.iter().any(|known| known.field == problem.field) {
             return None;
         }
         let is_here = |(position, segment, _): &&(Position, Segment, String)| {
             *position == problem.position && problem.field.segments().last() == Some(segment)
         };
-        if let Some((.., placeholders)) = self.scalars.iter().find(is_here) {
+        let placeholders = self.scalars.iter().find(is_here).map(|(.., placeholders)| placeholders);
+        let last = problem.field.segments().last();
+        if self.bare.iter().any(|(position, segment)| *position == problem.position && last == Some(segment)) {
+            let write = if is_of_secret(&problem) { "{ env: NAME }" } else { "${NAME}, with braces" };
+            problem.message.push_str(&format!("; for an environment variable write {write}"));
+        }
+        if let (true, Some(name)) = (is_of_secret(&problem), placeholders.and_then(|text| only_name(text))) {
+            problem.message =
+                format!("expected {{env: NAME}} or {{file: path}}, never the value itself; write {{ env: {name} }}");
+        } else if let Some(placeholders) = placeholders {
             problem.message = format!("{} (the value comes from {placeholders})", problem.message);
         }
         Some(problem)
     }
+}
+
+/// Whether a text stands where a secret belongs.
+fn is_of_secret(problem: &Problem) -> bool {
+    problem.message.contains("{env: NAME}")
+}
+
+/// The name in a text that is one placeholder without a default.
+fn only_name(placeholders: &str) -> Option<&str> {
+    let name = placeholders.strip_prefix("${")?.strip_suffix('}')?;
+    (!name.contains('}')).then_some(name)
 }
 
 /// Replaces the placeholders in all scalars at and below `node`, whose field is `path`.
@@ -68,6 +95,11 @@ pub(super) fn substitute(node: &mut Node, path: &[Segment], lookup: &Lookup<'_>,
                 substituted.scalars.push((node.position, segment.clone(), placeholders.join(" and ")));
             }
         }
+        NodeValue::String(text) => {
+            // `env` takes the name without `$`, and says so.
+            let segment = path.last().filter(|segment| **segment != Segment::Key("env".into()));
+            substituted.bare.extend(segment.filter(|_| has_bare_name(text)).map(|one| (node.position, one.clone())));
+        }
         NodeValue::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 substitute(item, &below(Segment::Index(index)), lookup, substituted);
@@ -78,8 +110,13 @@ pub(super) fn substitute(node: &mut Node, path: &[Segment], lookup: &Lookup<'_>,
                 substitute(value, &below(Segment::Key(key.clone().into())), lookup, substituted);
             }
         }
-        NodeValue::String(_) | NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) => {}
     }
+}
+
+/// Whether the text has a variable as a shell reads it without braces: `$NAME`, in capitals.
+fn has_bare_name(text: &str) -> bool {
+    text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// The text with the values of its placeholders, whose names are added to `names`.

@@ -101,8 +101,11 @@ pub fn address(text: &str) -> String {
     }
 }
 
-/// The endpoint of `127.0.0.1:8000`, and the parts of a URL that belong to other keys.
+/// The endpoint of `127.0.0.1:8000` or `8000`, and the parts of a URL that belong to other keys.
 pub fn upstream_url(text: &str) -> String {
+    if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        return format!("; write http://127.0.0.1:{port}");
+    }
     let has_scheme = text.contains("://");
     let Some(uri) = format!("{}{text}", if has_scheme { "" } else { "http://" }).parse::<Uri>().ok() else {
         return String::new();
@@ -274,7 +277,9 @@ mod tests {
         assert_eq!(address(":::8443"), "; write \"[::]:8443\"");
         assert!(address("0.0.0.0").contains("port") && address("gateway:1").contains("IP address"));
         assert_eq!(address("hunter2"), "");
-        assert_eq!(upstream_url("127.0.0.1:8000"), "; write http://127.0.0.1:8000");
+        for text in ["127.0.0.1:8000", "8000", ":8000"] {
+            assert_eq!(upstream_url(text), "; write http://127.0.0.1:8000", "{text}");
+        }
         assert_eq!(upstream_url("https://app:8000/api/v1"), "; write https://app:8000, and `path_prefix: /api/v1`");
         assert_eq!(upstream_url("h2c://app:8000"), "; write http://app:8000, and `protocol: http2`");
         for secret in ["hunter2", "http://user:hunter2@app:1/", "hunter2/x"] {

@@ -11,6 +11,15 @@ use super::yaml::{Node, NodeValue};
 /// The most places that a message names.
 const MOST_NAMED: usize = 2;
 
+/// Keys of which several places are as near, or that have another name there: where they are, as steps of a path, and the
+/// place that is mostly meant. One with another name follows the place.
+const MOSTLY_MEANT: &[(&str, &str)] = &[
+    (".routes[].ttl", "routes[].replay_protection"),
+    (".routes[].on_duplicate", "routes[].replay_protection"),
+    (".routes[].commit_on", "routes[].replay_protection"),
+    (".routes[].timeout", "routes[].upstream.timeouts` as `total"),
+];
+
 /// Keys of so many places that none can be meant, as steps of a path.
 const COMMON: &[&str] = &[".name", ".id", ".file", ".type"];
 
@@ -77,6 +86,9 @@ pub(super) fn no_mapping(text: &str) -> Problem {
 /// text is the top level.
 pub(super) fn homes(schema: &Value, path: &FieldPath) -> Vec<String> {
     let steps: Vec<String> = path.segments().iter().map(step).collect();
+    if let Some((_, home)) = MOSTLY_MEANT.iter().find(|(place, _)| *place == steps.concat()) {
+        return vec![(*home).to_owned()];
+    }
     let Some((key, parents)) = steps.split_last().filter(|(key, _)| !COMMON.contains(&key.as_str())) else {
         return Vec::new();
     };
@@ -155,6 +167,8 @@ mod tests {
         assert_eq!(homes_of(&["routes", "0", "store"]), [""]);
         assert_eq!(homes_of(&["listeners", "0", "limits", "rate"]), ["routes[].limits"]);
         assert_eq!(homes_of(&["routes", "0", "path"]), ["routes[].match"]);
+        assert_eq!(homes_of(&["routes", "0", "ttl"]), ["routes[].replay_protection"]);
+        assert_eq!(homes_of(&["routes", "0", "timeout"]), ["routes[].upstream.timeouts` as `total"]);
         for unknown in [&["routes", "0", "colour"][..], &["log", "file"], &[]] {
             assert_eq!(homes_of(unknown), [""; 0]);
         }

@@ -9,12 +9,12 @@ use zeroize::Zeroizing;
 
 use super::compiled::Handles;
 use super::environment::{Lookup, NOT_SET, Substituted, substitute};
-use super::error::{ConfigErrors, IncludedFiles, Problem};
+use super::error::{ConfigErrors, IncludedFiles, Position, Problem};
 use super::file::{GatewayYaml, IncludePattern, Text};
 pub use super::files::SourceContent;
 use super::files::read_file;
 use super::reader::{Named, Problems};
-use super::yaml::Node;
+use super::yaml::{Node, NodeValue};
 use super::{include, misplaced, revocation, yaml};
 use crate::snapshot::ConfigHash;
 
@@ -94,7 +94,7 @@ impl Sources {
 
     /// Problems of the configuration.
     pub(super) fn errors(&self, problems: Vec<Problem>) -> ConfigErrors {
-        let problems = problems.into_iter().filter_map(|problem| self.substituted.explained(problem)).collect();
+        let problems = self.substituted.explained(problems);
         ConfigErrors::new(self.path.display().to_string(), problems).with_included(self.included_files.clone())
     }
 
@@ -139,6 +139,19 @@ impl Sources {
         folders.dedup();
         folders
     }
+}
+
+/// Where a field of gateway.yaml is, such as `listeners[0].address`; `None` if the file no longer has it.
+pub fn position_of(path: &Path, field: &str) -> Option<Position> {
+    let mut node = &yaml::read(&read_yaml(path).ok()?).ok()?;
+    for step in field.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
+        node = match &node.value {
+            NodeValue::Mapping(entries) => entries.iter().find(|(key, _)| key == step).map(|(_, node)| node)?,
+            NodeValue::List(items) => items.get(step.parse::<usize>().ok()?)?,
+            NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::String(_) => return None,
+        };
+    }
+    Some(node.position)
 }
 
 fn read_yaml(path: &Path) -> Result<String, ConfigErrors> {

@@ -140,8 +140,7 @@ fn scan(text: &str, max_values: usize) -> Result<Positions, Vec<Problem>> {
         match event {
             Ok((event, span)) => scan.event(event, position_of(&span.start)),
             Err(error) => {
-                let message = syntax(text, error.marker().line(), error.info());
-                scan.found.push(whole(position_of(error.marker()), message));
+                scan.found.push(syntax(text, position_of(error.marker()), error.info()));
                 break;
             }
         }
@@ -339,17 +338,18 @@ fn zip(positions: Positions, value: Json) -> Option<Node> {
 /// Rarely reached: only for a text that libyaml rejects and the first pass accepts.
 fn second_pass_error(text: &str, error: &serde_yaml::Error) -> Problem {
     let position = error.location().map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
-    whole(position, syntax(text, position.line, &error.to_string()))
+    syntax(text, position, &error.to_string())
 }
 
-/// The message for a syntax error: the fix for a common mistake, otherwise the parser's own message.
-fn syntax(text: &str, line: usize, parser_says: &str) -> String {
-    const HELP: [(&str, &str); 11] = [
+/// A syntax error with the fix for a common mistake, otherwise with the parser's own message.
+fn syntax(text: &str, position: Position, parser_says: &str) -> Problem {
+    const HELP: [(&str, &str); 12] = [
         ("unknown anchor", "a value that starts with `*` needs quotes"),
         (
             "block collection",
             "indent this line like its neighbours: with spaces, and each item of a list with its `- `",
         ),
+        ("parsing a block mapping", "indent this line like its neighbours, with spaces"),
         ("cannot start any token", "a value that starts with this character needs quotes"),
         ("unexpected character", "a value that starts with this character needs quotes"),
         ("mapping values are not allowed", "unexpected `:`; indent the line like its neighbours, or quote the value"),
@@ -361,16 +361,25 @@ fn syntax(text: &str, line: usize, parser_says: &str) -> String {
         ("recursion limit", "nested deeper than 64 levels"),
         ("simple key", "expected `key: value`; a space must follow `:` and `-`"),
     ];
-    let indentation = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().split(|c: char| !c.is_whitespace());
-    if indentation.into_iter().next().is_some_and(|blank| blank.contains('\t')) {
-        return "invalid YAML: the line is indented with a tab; use spaces".to_owned();
+    if let Some(tab) = indented_with_tab(text, position.line, parser_says) {
+        return whole(tab, "invalid YAML: the line is indented with a tab; use spaces");
     }
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let line = text.lines().nth(position.line.saturating_sub(1)).unwrap_or_default();
     if line.contains(": [::") || line.contains(": [fe80") {
-        return "invalid YAML: `[` begins a list; put the address in quotes: \"[::]:8443\"".to_owned();
+        return whole(position, "invalid YAML: `[` begins a list; put the address in quotes: \"[::]:8443\"");
     }
     let help = HELP.iter().find(|(fragment, _)| parser_says.contains(fragment)).map(|(_, help)| *help);
-    format!("invalid YAML: {}", help.unwrap_or(parser_says))
+    whole(position, format!("invalid YAML: {}", help.unwrap_or(parser_says)))
+}
+
+/// The tab in the indentation of the line, or of the next one: the parser finds it where it expects the end of a value.
+fn indented_with_tab(text: &str, line: usize, parser_says: &str) -> Option<Position> {
+    let lines = if parser_says.contains("tab") { line..line.saturating_add(2) } else { line..line.saturating_add(1) };
+    lines.into_iter().find_map(|line| {
+        let text = text.lines().nth(line.saturating_sub(1))?;
+        let tab = text.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')?;
+        Some(Position { line, column: tab.saturating_add(1) })
+    })
 }
 
 fn whole(position: Position, message: impl Into<String>) -> Problem {

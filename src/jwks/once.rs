@@ -1,7 +1,7 @@
 //! Keys for the commands: fetched once, or read from the cache of a gateway.
 
 use super::fetch::{FailedFetch, FetchError, Fetcher};
-use super::{read_cache, read_keys};
+use super::read::{read_cache, read_keys};
 use crate::auth::keys::{KeySet, RemoteKeys};
 use crate::clock::UnixTime;
 use crate::telemetry;

@@ -268,6 +268,12 @@ metrics! {
         "when a certificate of the gateway expires: of a listener, or `client_certificate` of an upstream. `name` is its \
          file, or a name of `tls.acme`, with 0 while it has no certificate";
 
+    certificate_not_before_timestamp(name: &str) -> Gauge,
+        "hookgate_certificate_not_before_timestamp_seconds",
+        "Unix time from which a certificate of the gateway is valid; name as in hookgate_certificate_expiry_timestamp_seconds.",
+        "from when on a certificate of the gateway is valid; the difference to its expiry is its lifetime, of which the alerts \
+         take a part. `name` as in `hookgate_certificate_expiry_timestamp_seconds`";
+
     acme_orders(result: OperationResult) -> IntCounter,
         "hookgate_acme_orders_total",
         "Attempts to obtain or renew a certificate from an ACME server, by result.",

@@ -48,6 +48,9 @@ const PARK_AFTER: Duration = if cfg!(test) { Duration::from_millis(20) } else { 
 /// How long a connection may take to send its first request once the drain closes connections.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
+/// How often a connection with a request in flight looks whether it has ended, once idle connections are closed at once.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
 /// Serves HTTP/1.1 until either side closes the connection.
 pub(super) async fn http1<S>(
     stream: S,
@@ -273,15 +276,20 @@ async fn drive<C: GracefulConnection<Error = hyper::Error>>(
     let first = Instant::now() + shortest;
     let first = state.deadline(limits).map_or(first, |(at, _)| at.min(first));
     let mut wake = std::pin::pin!(sleep_until(first.into()));
-    let (mut ending, mut announced) = (false, false);
+    let (mut ending, mut announced, mut at_once) = (false, false, false);
     loop {
+        let next_phase = if ending { Phase::ClosingAtOnce } else { ends_at };
         tokio::select! {
             biased;
             // An error is the client's; hyper has sent any response that was due.
             ended = connection.as_mut() => return ended.map(|()| None),
             expired = state.framing_error() => return Ok(Some(expired)),
-            () = reached(phase, ends_at), if !ending => {
-                ending = true;
+            () = reached(phase, next_phase), if !at_once => {
+                at_once = std::mem::replace(&mut ending, true);
+                if at_once {
+                    wake.as_mut().reset(Instant::now().into());
+                    continue;
+                }
                 announced = !state.is_fresh();
                 if announced {
                     connection.as_mut().graceful_shutdown();
@@ -296,12 +304,16 @@ async fn drive<C: GracefulConnection<Error = hyper::Error>>(
                     announced = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                if at_once && state.is_at_rest() {
+                    return Ok(Some(CloseCause::Silent));
+                }
                 let park = state.idle_since().zip(park_after).filter(|_| !ending);
                 let park = park.map(|(since, park)| (since + park, CloseCause::Park));
                 let next = state.deadline(limits).into_iter().chain(park).min_by_key(|(at, _)| *at);
                 if let Some((_, expired)) = next.filter(|(at, _)| *at <= now) {
                     return Ok(Some(expired));
                 }
+                let shortest = if at_once { AT_ONCE } else { shortest };
                 let look = next.map_or(now + shortest, |(at, _)| at.min(now + shortest));
                 wake.as_mut().reset(look.into());
             }

@@ -124,6 +124,13 @@ impl ConnectionState {
         })
     }
 
+    /// Whether nothing is in flight: all bytes that were received belong to requests whose responses are sent.
+    pub fn is_at_rest(&self) -> bool {
+        self.with(|state| {
+            state.in_flight == 0 && state.blocked_since.is_none() && state.place == FramingPosition::Between
+        })
+    }
+
     /// Whether no request was received yet.
     pub fn is_fresh(&self) -> bool {
         self.with(|state| state.requests == 0)

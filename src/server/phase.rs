@@ -12,6 +12,8 @@ pub enum Phase {
     Announcing,
     /// No connections are accepted; requests in flight are completed.
     Closing,
+    /// The same, and connections without a request in flight are closed without waiting for their clients.
+    ClosingAtOnce,
     /// The drain is over; requests still in flight are aborted.
     Stopped,
 }

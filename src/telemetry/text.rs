@@ -1,7 +1,8 @@
 //! Log lines as text for people. The line of a request has columns: time, status, reason or outcome, method, path, route,
 //! duration and client, then what else is known; any other line has its message and its fields.
 //!
-//! Every text is escaped: a client can write neither lines, escape sequences of a terminal nor look-alike letters.
+//! Every text is escaped: a client can write neither lines nor escape sequences of a terminal, and no look-alike letters in
+//! the fields that identify something.
 
 use std::fmt;
 
@@ -114,7 +115,7 @@ impl Line {
         self.column(PLAIN, &shown("route"), 10);
         self.column(PLAIN, &duration(fields.value("duration_us")), 7);
         self.column(DIM, &shown("client_address"), 0);
-        for name in ["filter", "sender"] {
+        for name in ["filter", "sender", "request_id"] {
             fields.value(name).into_iter().for_each(|value| self.field(name, value));
         }
         if fields.value("complete") == Some("false") && fields.value("status").is_some() {
@@ -151,21 +152,28 @@ impl Line {
 
 /// A value in the line: in quotes where it would otherwise look like several.
 fn word(text: &str) -> String {
-    let escaped = sentence(text);
+    let escaped = escaped(text, |character| character.is_ascii_graphic() || character == ' ');
     if escaped.is_empty() || escaped.contains([' ', '"', '=']) {
         return format!("\"{}\"", escaped.replace('"', "\\\""));
     }
     escaped
 }
 
-/// A text of which everything but visible ASCII and spaces is escaped.
+/// A text of which everything is escaped that a terminal does not show as one visible character, or a space.
 pub fn sentence(text: &str) -> String {
+    // Quotes are visible, and of all others Unicode knows.
+    let is_visible = |character: char| matches!(character, '"' | '\'') || character.escape_debug().eq([character]);
+    escaped(text, is_visible)
+}
+
+/// A text of which only a backslash and the characters that are not plain are escaped.
+fn escaped(text: &str, is_plain: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        match character {
-            ' '..='[' | ']'..='~' => escaped.push(character),
-            // `escape_default` of a `String` cannot fail to be written.
-            _ => escaped.extend(character.escape_default()),
+        if character != '\\' && is_plain(character) {
+            escaped.push(character);
+        } else {
+            escaped.extend(character.escape_default());
         }
     }
     escaped
@@ -232,7 +240,8 @@ mod tests {
         assert_eq!(
             written,
             [
-                " 401 invalid_signature    POST /twilio              stripe     0.2ms   192.0.2.7 v1 matches no secret",
+                " 401 invalid_signature    POST /twilio              stripe     0.2ms   192.0.2.7 \
+                 request_id=0af7 v1 matches no secret",
                 " 200 dry_run_rejected     POST /webhook             stripe     1.2s    192.0.2.7 \
                  sender=\"acme/alice b\" incomplete token_expired",
                 " 400 ambiguous_framing    -    -                    -          -       192.0.2.7",
@@ -248,8 +257,16 @@ mod tests {
         assert_eq!(written, [" WARN  could not fetch keys issuer=acme url=https://a: connection refused"]);
     }
 
+    #[test]
+    fn visible_text_is_shown_as_it_is() {
+        assert_eq!(sentence("RFC 9110 §5.3: \"Zoë\" … it's 🦀"), "RFC 9110 §5.3: \"Zoë\" … it's 🦀");
+        // An invisible space, a joiner, an accent without its letter, and a private character.
+        assert_eq!(sentence("\u{a0}\u{200d}\u{301}\u{e000}"), r"\u{a0}\u{200d}\u{301}\u{e000}");
+        assert_eq!(word("\u{430}§"), r"\u{430}\u{a7}");
+    }
+
     /// A line end, an escape sequence in both its forms (ESC and the C1 control), a change of the writing direction, a
-    /// look-alike letter, and what would look like another field.
+    /// look-alike letter, which sentences show, and what would look like another field.
     #[test]
     fn no_text_of_a_client_changes_the_line() {
         let evil = "a\r\nb\x1b[31m\u{9b}2J\u{202e}\u{430}\\ x=\"1";
@@ -263,13 +280,14 @@ mod tests {
             });
             assert_eq!(written.len(), 2);
             let escaped = r"a\r\nb\u{1b}[31m\u{9b}2J\u{202e}\u{430}\\ x=";
-            assert_eq!(written[0].matches(escaped).count(), 7, "{}", written[0]);
+            let of_sentence = escaped.replace(r"\u{430}", "\u{430}") + "\"1";
+            assert!(written.iter().all(|line| line.matches(&of_sentence).count() == 1), "{written:?}");
             assert_eq!(written[0].matches(&format!("\"{escaped}\\\"1\"")).count(), 6, "{}", written[0]);
             let own = |code: &str| format!("\x1b[{code}m");
             let plain = ["0", DIM, RED, GREEN, CYAN, YELLOW]
                 .iter()
                 .fold(written.concat(), |text, code| text.replace(&own(code), ""));
-            assert!(plain.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{plain}");
+            assert!(plain.replace('\u{430}', "").bytes().all(|byte| matches!(byte, b' '..=b'~')), "{plain}");
             assert_eq!(written.concat().contains('\x1b'), colour);
         }
     }

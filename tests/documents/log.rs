@@ -24,14 +24,14 @@ target is that of hookgate: the libraries under it (`h2`, `hyper`, `rustls`) sta
 ## Text
 
 ```text
-21:02:23Z 401 invalid_signature    POST /twilio              stripe     0.2ms   192.0.2.7 the cause, if there are several
+21:02:23Z 401 invalid_signature    POST /twilio              stripe     0.2ms   192.0.2.7 request_id=0af7651916cd43dd8448eb211c80319c the cause, if there are several
 ```
 
 The line of a request in the format `text` has the time in UTC, the status, the reason of a rejection or else the outcome,
-method, path, route, duration and client address, then `filter` and `sender` where there are any, `incomplete` for a response
-that was cut off, the reason of a request that only a dry run forwards, and `detail`. Outside of a terminal the time has
-its date. All other characters than visible ASCII are escaped: no client can write lines, escape sequences of a terminal or
-look-alike letters. A value with spaces is in quotes.
+method, path, route, duration and client address, then `filter` and `sender` where there are any, `request_id`, `incomplete`
+for a response that was cut off, the reason of a request that only a dry run forwards, and `detail`. Outside of a terminal the
+time has its date. Characters that are not visible are escaped, and in values all beyond ASCII: no client can write lines,
+escape sequences of a terminal, or look-alike letters in a value. A value with spaces is in quotes.
 ";
 
 const ACCESS: &str = "\

@@ -56,11 +56,9 @@ async fn the_loop_of_the_page_works_as_printed() {
     let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
     let yaml = yaml.replace("2026-12-31", &tomorrow.strftime("%Y-%m-%d").to_string());
     std::fs::write(folder.join("gateway.yaml"), yaml).unwrap();
-    std::fs::create_dir(folder.join("secrets")).unwrap();
-    std::fs::write(folder.join("secrets/github"), "a secret").unwrap();
-
     let commands: Vec<String> = PAGE.lines().filter_map(|line| line.strip_prefix("    ")).map(here).collect();
     let starting = |with: &'static str| commands.iter().filter(move |line| line.starts_with(with));
+    assert!(output(folder, starting("mkdir").next().unwrap()).await.status.success());
     let run = starting("hookgate run").next().unwrap();
     let gateway = shell(folder, &format!("exec {run}")).spawn().unwrap();
     until("the gateway listens", async || std::net::TcpStream::connect(address).is_ok()).await;

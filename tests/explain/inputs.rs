@@ -161,11 +161,20 @@ fn the_cases_in_the_documents_are_as_expected() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/how-to/test-configuration.md")).unwrap();
     let block = |mark: &str, at: usize| page.split(mark).nth(at).unwrap().split("\n```").next().unwrap().to_owned();
     let folder = TempDir::new().unwrap();
-    std::fs::create_dir(folder.path().join("secrets")).unwrap();
     write(&folder, "gateway.yaml", block("\n```yml\n", 1));
     write(&folder, "cases.yaml", block("\n```yml\n", 2));
-    write(&folder, "event.json", r#"{"id":"evt_1","type":"charge.succeeded"}"#);
-    write(&folder, "secrets/stripe", "whsec_0123456789abcdef0123456789abcdef");
+    let commands = page.lines().filter_map(|line| line.strip_prefix("    "));
+    for line in commands.filter(|line| line.contains("printf")) {
+        let done = std::process::Command::new("sh").args(["-c", line]).current_dir(folder.path()).status().unwrap();
+        assert!(done.success(), "{line}");
+    }
     let (code, text) = run(&folder, &["test", "cases.yaml"]);
     assert_eq!((code, text.trim_end()), (0, block("\n```text\n", 1).trim_end()));
+    // The second configuration, of which the page has the parts that are its own.
+    let listeners = "listeners: [{ address: '127.0.0.1:0', plaintext: true }]\n";
+    write(&folder, "gateway.yaml", [listeners, &block("\n```yml\n", 3)].concat());
+    write(&folder, "cases.yaml", block("\n```yml\n", 4));
+    assert_eq!(run(&folder, &["dev-certs"]).0, 0);
+    let (code, text) = run(&folder, &["test", "cases.yaml"]);
+    assert!(code == 0 && text.contains("2 cases: 2 as expected"), "{text}");
 }

@@ -33,7 +33,7 @@ async fn get(address: SocketAddr, path: &str) {
 #[tokio::test]
 async fn a_terminal_gets_short_lines_in_colour() {
     let escapes = regex::Regex::new("\x1b\\[[0-9]*m").unwrap();
-    let expected = r#"^\d\d:\d\d:\d\dZ 404 no_route +GET  /nowhere +- +\d+\.\dms +127\.0\.0\.1 host "localhost"\r?$"#;
+    let expected = r#"^\d\d:\d\d:\d\dZ 404 no_route +GET  /nowhere +- +\d+\.\dms +127\.0\.0\.1 request_id=[0-9a-f]{32} host "localhost"\r?$"#;
     let expected = regex::Regex::new(expected).unwrap();
     for (no_color, has_colour) in [("", true), ("1", false)] {
         let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());
@@ -135,8 +135,11 @@ async fn a_port_in_use_names_the_process_that_has_it() {
         let output = run(folder.path(), Stdio::piped()).wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8(output.stderr).unwrap();
-        let expected = format!("{field}: cannot listen on {}: Address already in use", taken.0);
-        assert!(error.starts_with(&expected), "{error}");
+        let expected = format!(": {field}: cannot listen on {}: Address already in use", taken.0);
+        let (place, _) = error.split_once(&expected).unwrap_or_else(|| panic!("{error}"));
+        let numbers: Vec<usize> =
+            place.strip_prefix("gateway.yaml:").unwrap().split(':').map(|number| number.parse().unwrap()).collect();
+        assert_eq!(numbers.len(), 2, "{error}");
         assert!(error.contains(&format!("(pid {}) listens there", std::process::id())), "{error}");
     }
 }

@@ -170,6 +170,7 @@ const SOLVED_ELSEWHERE: &[&str] = &[
     "has no effect on",
     "works only with `path: /*`",
     "is for an `issuer` with {tenantid} only",
+    "no file matches",
 ];
 
 #[test]

@@ -7,32 +7,27 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::arguments::{IncompleteArguments, InitArguments, ReplaySwitch, TlsSource};
+use super::arguments::{IncompleteArguments, InitArguments, ReplaySwitch};
+use super::certificate::{listen, tls};
+use super::checks;
 use super::interview::{Interview, Question};
-use super::new_files::{PRIVATE, PUBLIC};
+use super::new_files::{NewContents, PRIVATE, PUBLIC, add, named};
 use super::template::{
-    self, Answers, EndpointUrl, JwtAnswers, KeySetSource, PresetAnswers, SchemeAnswers, TlsAnswer, shows_token,
+    self, Answers, DEV_ISSUER, EndpointUrl, JwtAnswers, KeySetSource, PresetAnswers, SchemeAnswers, TlsAnswer,
+    shows_token,
 };
-use crate::cli::dev::{Certificates, DevIssuer};
+use crate::cli::dev::DevIssuer;
 use crate::cli::presets::{page, unknown};
 use crate::config::file::SecretEncoding;
 use crate::config::file::preset::{PresetParameterYaml, PresetYaml};
 use crate::config::values::parse_public_url;
 
-/// Files of the development certificates and issuer, in the folder that `dev-certs` and `sign` use.
-const CERT: &str = "certs/server.crt";
-const KEY: &str = "certs/server.key";
-const CA: &str = "certs/ca.crt";
+/// Files of the development issuer, in the folder that `dev-certs` and `sign` use.
 const ISSUER_KEYS: &str = "certs/issuer.jwks.json";
 const ISSUER_KEY: &str = "certs/issuer.key";
-
-/// The `iss` of the development issuer.
-const DEV_ISSUER: &str = "https://issuer.localhost/";
-
-/// Mode and content of each new file, by its name in the configuration.
-type NewContents = BTreeMap<String, (u32, Zeroizing<Vec<u8>>)>;
 
 /// The answers, and the files to write beside gateway.yaml.
 pub(super) struct CollectedAnswers {
@@ -50,7 +45,7 @@ impl Answers {
         };
         let of_tls = match &self.tls {
             TlsAnswer::Dev { cert, key } | TlsAnswer::Files { cert, key } => [Some(cert), Some(key)],
-            TlsAnswer::Plaintext => [None, None],
+            TlsAnswer::Acme { .. } | TlsAnswer::Plaintext => [None, None],
         };
         of_scheme.into_iter().chain(of_tls).flatten()
     }
@@ -66,14 +61,13 @@ enum ChosenSender {
 pub(super) fn collect(arguments: &InitArguments, mut interview: Interview<'_>) -> anyhow::Result<CollectedAnswers> {
     let mut new = NewContents::new();
     let sender = sender(arguments, &mut interview)?;
-    let name = if let Some(ChosenSender::Preset(name, _)) = &sender { name } else { "webhook" };
-    let example = format!("https://localhost:8443/{name}");
-    let question = Question { flag: "--public-url", text: "URL that the sender calls", default: Some(&example) };
+    let default = Some("https://localhost:8443/webhook");
+    let question = Question { flag: "--public-url", text: "URL that the sender calls", default };
     let public_url = interview.ask(arguments.public_url.as_deref(), &question, endpoint_url)?;
     let default = Some("http://127.0.0.1:8000");
     let question = Question { flag: "--upstream", text: "URL of your application", default };
-    let upstream = interview.ask(arguments.upstream.as_deref(), &question, |text| Ok(text.to_owned()))?;
-    let tls = tls(arguments, &mut interview, &mut new)?;
+    let upstream = interview.ask(arguments.upstream.as_deref(), &question, checks::upstream)?;
+    let tls = tls(arguments, &mut interview, public_url.as_ref(), &mut new)?;
     let scheme = match sender {
         Some(ChosenSender::Preset(name, preset)) => {
             Some(SchemeAnswers::Preset(Box::new(preset_answers(arguments, &mut interview, &mut new, name, *preset)?)))
@@ -111,65 +105,6 @@ fn endpoint_url(text: &str) -> Result<EndpointUrl, String> {
     let url = parse_public_url(text).ok_or(problem)?;
     let uri: http::Uri = text.parse().map_err(|_| problem)?;
     Ok(EndpointUrl { scheme: url.scheme, authority: url.authority, path: uri.path().to_owned() })
-}
-
-/// All addresses of the machine for TLS; loopback for plain HTTP, which only the proxy in front may reach.
-fn listen(url: &EndpointUrl, tls: &TlsAnswer) -> String {
-    let port = url.authority.parse::<http::uri::Authority>().ok().and_then(|authority| authority.port_u16());
-    match tls {
-        TlsAnswer::Plaintext => "127.0.0.1:8080".to_owned(),
-        TlsAnswer::Dev { .. } | TlsAnswer::Files { .. } => format!("0.0.0.0:{}", port.unwrap_or(8443)),
-    }
-}
-
-fn tls(
-    arguments: &InitArguments,
-    interview: &mut Interview<'_>,
-    new: &mut NewContents,
-) -> anyhow::Result<Option<TlsAnswer>> {
-    let written = arguments.cert.as_ref().map(|_| TlsSource::Files).or(arguments.tls);
-    let text = "Certificate: `dev` (generated, for localhost), `files` (PEM), or `none` (a proxy terminates TLS)";
-    let question = Question { flag: "--tls", text, default: Some("dev") };
-    let source = match written {
-        Some(source) => Some(source),
-        None => interview.ask(None, &question, |answer| {
-            <TlsSource as clap::ValueEnum>::from_str(answer, true).map_err(|_| "expected dev, files or none".to_owned())
-        })?,
-    };
-    Ok(match source {
-        None => None,
-        Some(TlsSource::None) => Some(TlsAnswer::Plaintext),
-        Some(TlsSource::Dev) => {
-            let made = Certificates::generate()?;
-            add(new, CA, PUBLIC, made.ca);
-            add(new, CERT, PUBLIC, made.server);
-            add(new, KEY, PRIVATE, made.server_key);
-            Some(TlsAnswer::Dev { cert: CERT.to_owned(), key: KEY.to_owned() })
-        }
-        Some(TlsSource::Files) => {
-            let mut file = |given: Option<&Path>, flag, text| {
-                let question = Question { flag, text, default: None };
-                interview.ask(given.and_then(Path::to_str), &question, |path| named(path, &arguments.config))
-            };
-            let cert = file(arguments.cert.as_deref(), "--cert", "PEM file with the certificate and its chain")?;
-            let key = file(arguments.private_key.as_deref(), "--key", "PEM file with its private key")?;
-            cert.zip(key).map(|(cert, key)| TlsAnswer::Files { cert, key })
-        }
-    })
-}
-
-/// The name of an existing file for the configuration, where relative paths start at the configuration's folder.
-fn named(path: &str, config: &Path) -> Result<String, String> {
-    let is_here = config.parent().is_none_or(|folder| folder.as_os_str().is_empty());
-    let file = std::fs::File::open(path);
-    file.map_err(|error| error.to_string())?;
-    let full = if is_here { Ok(path.into()) } else { std::path::absolute(path) };
-    let full = full.map_err(|error| error.to_string())?;
-    full.to_str().map(str::to_owned).ok_or_else(|| "expected a path in UTF-8".to_owned())
-}
-
-fn add(new: &mut NewContents, name: &str, mode: u32, content: impl Into<Vec<u8>>) {
-    new.insert(name.to_owned(), (mode, Zeroizing::new(content.into())));
 }
 
 fn preset_answers(
@@ -243,6 +178,10 @@ fn key(
     let file = format!("secrets/{name}");
     let encoding = preset.secret.as_ref().map(|secret| secret.encoding);
     let from_input = arguments.secret_file.as_deref() == Some(Path::new("-"));
+    let is_asked = arguments.secret_file.is_none() && !arguments.generate_secret;
+    if is_asked && arguments.config.with_file_name(&file).exists() {
+        return Ok(Some(file));
+    }
     let content = match encoding {
         _ if from_input => {
             let mut content = Zeroizing::new(Vec::new());
@@ -251,18 +190,20 @@ fn key(
         }
         Some(encoding) if arguments.generate_secret => generated_for(preset, encoding)?,
         None if arguments.generate_secret => bail!("--generate-secret: only the provider has the private key; {what}"),
-        Some(encoding) if arguments.secret_file.is_none() && interview.terminal.is_some() => {
-            let secret = interview.ask_secret(&format!("Secret, which is not shown (empty: generate one); {what}"))?;
+        Some(encoding) if is_asked && interview.terminal.is_some() => {
+            let text = format!("Secret, which is not shown (empty: generate one); {what}");
+            let secret = interview.ask_secret(&text, |secret| checks::secret(secret, encoding))?;
             match secret.filter(|secret| !secret.is_empty()) {
                 Some(secret) => Zeroizing::new(secret.as_bytes().to_vec()),
                 None => generated_for(preset, encoding)?,
             }
         }
         Some(_) | None => {
-            let flag = if encoding.is_some() { "--secret-file or --generate-secret" } else { "--secret-file" };
+            let given = arguments.secret_file.as_deref().and_then(Path::to_str);
+            let may_generate = encoding.is_some() && given.is_none();
+            let flag = if may_generate { "--secret-file or --generate-secret" } else { "--secret-file" };
             let text = format!("File with {what}");
             let question = Question { flag, text: &text, default: None };
-            let given = arguments.secret_file.as_deref().and_then(Path::to_str);
             return interview.ask(given, &question, |path| named(path, &arguments.config));
         }
     };
@@ -296,29 +237,56 @@ fn jwt(
 ) -> anyhow::Result<Option<JwtAnswers>> {
     let text = "Issuer, exactly the `iss` of the tokens, or `dev` for a development issuer";
     let question = Question { flag: "--issuer", text, default: Some("dev") };
-    let issuer = interview.ask(arguments.issuer.as_deref(), &question, |issuer| Ok(issuer.to_owned()))?;
+    let issuer = interview.ask(arguments.issuer.as_deref(), &question, checks::issuer)?;
     let whole = url.map(|url| url.origin() + &url.path);
     let question =
         Question { flag: "--audience", text: "Audience, the `aud` of the tokens", default: whole.as_deref() };
     // Without a terminal the default is taken.
     let given = arguments.audience.as_deref().or(whole.as_deref().filter(|_| interview.terminal.is_none()));
     let audience = interview.ask(given, &question, |audience| Ok(audience.to_owned()))?;
-    let keys = match (&arguments.jwks, issuer.as_deref()) {
-        (None, Some("dev")) => {
+    let keys = key_set(arguments, interview, issuer.as_deref(), new)?;
+    let issuer = issuer.map(|issuer| if issuer == "dev" { DEV_ISSUER.to_owned() } else { issuer });
+    let algorithm = arguments.algorithm.clone();
+    let claims = claims(arguments, interview)?;
+    let complete = issuer.zip(audience).zip(keys);
+    Ok(complete.map(|((issuer, audience), keys)| JwtAnswers { issuer, algorithm, keys, audience, claims }))
+}
+
+/// Claims that tokens must have: those of the arguments, or one that is asked for.
+fn claims(arguments: &InitArguments, interview: &mut Interview<'_>) -> anyhow::Result<Vec<(String, Value)>> {
+    if !arguments.claims.is_empty() || interview.terminal.is_none() {
+        return arguments.claims.iter().map(|claim| checks::claim(claim).map_err(anyhow::Error::msg)).collect();
+    }
+    let text = "Claim that each token must have, as NAME=VALUE, such as event_scope=webhook (empty: none)";
+    let question = Question { flag: "--claim", text, default: None };
+    let read = |claim: &str| if claim.is_empty() { Ok(None) } else { checks::claim(claim).map(Some) };
+    Ok(interview.ask(None, &question, read)?.flatten().into_iter().collect())
+}
+
+/// The key set of the issuer: asked for on a terminal, otherwise found by discovery if no argument names it.
+fn key_set(
+    arguments: &InitArguments,
+    interview: &mut Interview<'_>,
+    issuer: Option<&str>,
+    new: &mut NewContents,
+) -> anyhow::Result<Option<KeySetSource>> {
+    if arguments.jwks.is_none() && issuer == Some("dev") {
+        let exist = [ISSUER_KEYS, ISSUER_KEY].iter().all(|name| arguments.config.with_file_name(name).exists());
+        if !exist {
             let dev = DevIssuer::generate()?;
             add(new, ISSUER_KEYS, PUBLIC, format!("{:#}\n", dev.jwks()?));
             add(new, ISSUER_KEY, PRIVATE, dev.private_pem.clone());
-            KeySetSource::File(ISSUER_KEYS.to_owned())
         }
-        (Some(url), _) if url.contains("://") => KeySetSource::Url(url.clone()),
-        (Some(file), _) => KeySetSource::File(
-            named(file, &arguments.config).map_err(|problem| anyhow::anyhow!("--jwks {file}: {problem}"))?,
-        ),
-        (None, _) => KeySetSource::Discovery,
-    };
-    let issuer = issuer.map(|issuer| if issuer == "dev" { DEV_ISSUER.to_owned() } else { issuer });
-    let algorithm = arguments.algorithm.clone();
-    Ok(issuer.zip(audience).map(|(issuer, audience)| JwtAnswers { issuer, algorithm, keys, audience }))
+        return Ok(Some(KeySetSource::File(ISSUER_KEYS.to_owned())));
+    }
+    let text = "Key set (JWKS) of the issuer: its URL or a file, or `discovery` to find it by the issuer's document";
+    let question = Question { flag: "--jwks", text, default: Some("discovery") };
+    let given = arguments.jwks.as_deref().or(Some("discovery").filter(|_| interview.terminal.is_none()));
+    interview.ask(given, &question, |answer| match answer {
+        "discovery" => Ok(KeySetSource::Discovery),
+        url if url.contains("://") => checks::jwks_url(url).map(KeySetSource::Url),
+        file => named(file, &arguments.config).map(KeySetSource::File),
+    })
 }
 
 fn replay_protection(
@@ -346,67 +314,4 @@ fn replay_protection(
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::init::interview::Terminal;
-
-    #[derive(Parser)]
-    struct InitCommandLine {
-        #[command(flatten)]
-        arguments: InitArguments,
-    }
-
-    fn arguments(given: &[&str]) -> InitArguments {
-        InitCommandLine::parse_from([&["init"], given].concat()).arguments
-    }
-
-    /// The setup after these lines on a terminal, and what the terminal has shown.
-    fn asked(
-        given: &[&str],
-        lines: &'static str,
-        hidden: fn(&str) -> std::io::Result<String>,
-    ) -> (CollectedAnswers, String) {
-        let mut output = Vec::new();
-        let terminal = Terminal { input: Box::new(lines.as_bytes()), output: Box::new(&mut output), hidden };
-        let interview = Interview { terminal: Some(terminal), missing: Vec::new() };
-        let setup = collect(&arguments(given), interview).unwrap();
-        (setup, String::from_utf8(output).unwrap())
-    }
-
-    fn secret(setup: &CollectedAnswers) -> &[u8] {
-        &setup.new["secrets/stripe"].1
-    }
-
-    #[test]
-    fn questions_are_asked_until_an_answer_is_valid() {
-        let lines = "strpe\nstripe\nhooks.example.com\nhttps://hooks.example.com/in\n\nnone\n";
-        let (setup, output) = asked(&[], lines, |_| Ok("whsec_1".to_owned()));
-        assert!(output.contains("did you mean stripe") && output.contains("expected the URL"), "{output}");
-        let answers = &setup.answers;
-        assert_eq!((answers.public_url.path.as_str(), answers.upstream.as_str()), ("/in", "http://127.0.0.1:8000"));
-        assert!(matches!(answers.tls, TlsAnswer::Plaintext) && answers.replay_protection);
-        assert!(secret(&setup) == b"whsec_1" && !output.contains("whsec_1"));
-    }
-
-    #[test]
-    fn an_empty_secret_is_generated() {
-        let given =
-            ["--preset", "stripe", "--public-url", "https://a.example/", "--upstream", "http://a", "--tls", "none"];
-        let (setup, output) = asked(&given, "", |_| Ok(String::new()));
-        assert_eq!((secret(&setup).len(), setup.new["secrets/stripe"].0, output.as_str()), (64, 0o600, ""));
-    }
-
-    #[test]
-    fn tokens_that_a_sender_reuses_have_no_replay_id() {
-        let lines = "jwt\nhttps://hooks.example.com/\n\nnone\nhttps://issuer.example/\n\noff\n";
-        let (setup, _) = asked(&[], lines, |_| panic!("a token needs no secret"));
-        let SchemeAnswers::Jwt(jwt) = &setup.answers.scheme else { panic!("not jwt") };
-        assert_eq!(
-            (jwt.issuer.as_str(), jwt.audience.as_str()),
-            ("https://issuer.example/", "https://hooks.example.com/")
-        );
-        assert!(!setup.answers.replay_protection);
-    }
-}
+mod tests;

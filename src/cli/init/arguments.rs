@@ -17,6 +17,9 @@ pub struct InitArguments {
     /// Key set of the issuer, a URL or a file [default: found by the issuer's discovery document]
     #[arg(long, value_name = "URL_OR_FILE", requires = "issuer")]
     pub(super) jwks: Option<String>,
+    /// Claim that tokens must have; VALUE may be JSON; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", requires = "issuer")]
+    pub(super) claims: Vec<String>,
     /// Audience of the tokens, their `aud` [default: the public URL]
     #[arg(long, value_name = "AUD")]
     pub(super) audience: Option<String>,
@@ -29,7 +32,8 @@ pub struct InitArguments {
     /// URL of the application, such as http://127.0.0.1:8000; requests keep their path
     #[arg(long, value_name = "URL")]
     pub(super) upstream: Option<String>,
-    /// Address of the listener [default: 0.0.0.0 and the port of the public URL or 8443; 127.0.0.1:8080 with --tls none]
+    /// Address of the listener [default: 0.0.0.0 and the port of the public URL or 8443; 0.0.0.0:443 with --tls acme,
+    /// 127.0.0.1:8080 with --tls none]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<String>,
     /// Source of the server certificate
@@ -41,6 +45,9 @@ pub struct InitArguments {
     /// PEM file with the private key of the certificate, for --tls files
     #[arg(long = "key", value_name = "FILE", requires = "cert")]
     pub(super) private_key: Option<PathBuf>,
+    /// Agree to the terms of service of Let's Encrypt, for --tls acme
+    #[arg(long)]
+    pub(super) agree_tos: bool,
     /// File with the secret or public key that the preset needs, which the configuration then names; `-` reads a secret from
     /// standard input, and stores it
     #[arg(long, value_name = "FILE", conflicts_with = "generate_secret")]
@@ -69,6 +76,8 @@ pub(super) enum TlsSource {
     Dev,
     /// PEM files
     Files,
+    /// Obtained and renewed by ACME from Let's Encrypt, which must reach port 443 of the public URL's host
+    Acme,
     /// None: a proxy in front of hookgate terminates TLS
     None,
 }

@@ -57,11 +57,21 @@ impl Interview<'_> {
         }
     }
 
-    /// A secret that the terminal does not show, empty for an empty line; `None` if there is no terminal.
-    pub(super) fn ask_secret(&mut self, text: &str) -> anyhow::Result<Option<Zeroizing<String>>> {
-        let Some(terminal) = &self.terminal else { return Ok(None) };
-        let secret = (terminal.hidden)(&format!("{text}: ")).context("cannot read the secret from the terminal")?;
-        Ok(Some(Zeroizing::new(secret)))
+    /// The first valid secret, which the terminal does not show, empty for an empty line; `None` if there is no terminal.
+    pub(super) fn ask_secret(
+        &mut self,
+        text: &str,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> anyhow::Result<Option<Zeroizing<String>>> {
+        let Some(terminal) = &mut self.terminal else { return Ok(None) };
+        loop {
+            let secret = (terminal.hidden)(&format!("{text}: ")).context("cannot read the secret from the terminal")?;
+            let secret = Zeroizing::new(secret);
+            match check(&secret) {
+                Ok(()) => return Ok(Some(secret)),
+                Err(problem) => writeln!(terminal.output, "  {problem}")?,
+            }
+        }
     }
 
     /// Reports every missing flag at once.

@@ -1,5 +1,6 @@
 //! New files that are written all or none, and never over an existing one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,6 +18,9 @@ pub(super) const PRIVATE: u32 = 0o600;
 /// The mode of a folder that is created: others need not know which secrets there are.
 const FOLDER: u32 = 0o700;
 
+/// Mode and content of each new file, by its name in the configuration.
+pub(super) type NewContents = BTreeMap<String, (u32, Zeroizing<Vec<u8>>)>;
+
 /// A file that does not exist yet.
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
@@ -27,11 +31,7 @@ pub(super) struct NewFile {
 /// Writes the files under temporary names, then gives each its own. A gateway that watches the folder never sees half a
 /// file, and after a failure none of them exists. The last file is the last to appear.
 pub(super) fn write_all(files: &[NewFile]) -> anyhow::Result<()> {
-    let existing = files.iter().map(|file| &file.path).filter(|path| path.symlink_metadata().is_ok());
-    let existing: Vec<String> = existing.map(|path| path.display().to_string()).collect();
-    if !existing.is_empty() {
-        anyhow::bail!("{} already exists; nothing was written", existing.join(", "));
-    }
+    check_absent(files.iter().map(|file| &file.path))?;
     let mut written = UnfinishedFiles::default();
     for file in files {
         let temporary = temporary(&file.path);
@@ -52,6 +52,31 @@ pub(super) fn write_all(files: &[NewFile]) -> anyhow::Result<()> {
     }
     written.own.clear();
     Ok(())
+}
+
+/// # Errors
+/// Files that exist already, which are all named.
+pub(super) fn check_absent<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> anyhow::Result<()> {
+    let existing = paths.into_iter().filter(|path| path.symlink_metadata().is_ok());
+    let existing: Vec<String> = existing.map(|path| path.display().to_string()).collect();
+    if !existing.is_empty() {
+        anyhow::bail!("{} already exists; nothing was written", existing.join(", "));
+    }
+    Ok(())
+}
+
+/// The name of an existing file for the configuration, where relative paths start at the configuration's folder.
+pub(super) fn named(path: &str, config: &Path) -> Result<String, String> {
+    let is_here = config.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+    let file = std::fs::File::open(path);
+    file.map_err(|error| error.to_string())?;
+    let full = if is_here { Ok(path.into()) } else { std::path::absolute(path) };
+    let full = full.map_err(|error| error.to_string())?;
+    full.to_str().map(str::to_owned).ok_or_else(|| "expected a path in UTF-8".to_owned())
+}
+
+pub(super) fn add(new: &mut NewContents, name: &str, mode: u32, content: impl Into<Vec<u8>>) {
+    new.insert(name.to_owned(), (mode, Zeroizing::new(content.into())));
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The end of `hookgate init`: what to enter in the provider's console, and the next three commands.
 
 use super::arguments::InitArguments;
-use super::template::{Answers, PresetAnswers, SchemeAnswers, TlsAnswer};
+use super::template::{Answers, DEV_ISSUER, PresetAnswers, SchemeAnswers, TlsAnswer};
 use crate::cli::presets::page;
 
 pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
@@ -32,6 +32,10 @@ fn console(answers: &Answers, preset: &PresetAnswers, arguments: &InitArguments)
     if let (Some((file, _)), Some((key, what))) = (&preset.key, page::key_of(&preset.preset)) {
         let file = beside(file);
         lines.push_str(&match (key, arguments.secret_file.is_some()) {
+            ("secret", _) if arguments.generate_secret => format!(
+                "  secret: {what}\n    {file} contains a generated one: enter it there, or for requests of the provider \
+                 replace it by the one\n    that is shown there\n"
+            ),
             ("secret", false) => format!(
                 "  secret: {what}\n    must be what {file} contains: enter it there, or copy the one that is shown there into the \
                  file\n"
@@ -52,7 +56,7 @@ fn console(answers: &Answers, preset: &PresetAnswers, arguments: &InitArguments)
 fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String {
     let can_sign = match &answers.scheme {
         SchemeAnswers::Preset(preset) => preset.preset.secret.is_some(),
-        SchemeAnswers::Jwt(_) => arguments.issuer.as_deref().is_none_or(|issuer| issuer == "dev"),
+        SchemeAnswers::Jwt(jwt) => jwt.issuer == DEV_ISSUER,
     };
     let folder = arguments.config.with_file_name("certs");
     let is_here = config.is_empty();
@@ -61,7 +65,7 @@ fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String
         (TlsAnswer::Dev { .. }, true) => {
             format!("hookgate sign{config} --key {} --send", folder.join("issuer.key").display())
         }
-        (TlsAnswer::Files { .. }, true) => {
+        (TlsAnswer::Files { .. } | TlsAnswer::Acme { .. }, true) => {
             format!("hookgate sign{config} --url {} --send", answers.public_url.origin())
         }
         (TlsAnswer::Plaintext, true) => format!("hookgate sign{config} --send"),
@@ -74,7 +78,7 @@ fn request(answers: &Answers, arguments: &InitArguments, config: &str) -> String
                 ca.display()
             )
         }
-        (TlsAnswer::Files { .. } | TlsAnswer::Plaintext, false) => {
+        (TlsAnswer::Files { .. } | TlsAnswer::Acme { .. } | TlsAnswer::Plaintext, false) => {
             format!("curl -i -X POST {}      # 401: it has no credential", url(answers))
         }
     }

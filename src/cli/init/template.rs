@@ -15,6 +15,9 @@ const MARGIN: Duration = Duration::from_secs(24 * 3600);
 /// The time for which ids are kept if the provider's retries are not documented: longer than most providers retry.
 const USUAL_TTL: Duration = Duration::from_secs(4 * 24 * 3600);
 
+/// The `iss` of the development issuer.
+pub(in crate::cli) const DEV_ISSUER: &str = "https://issuer.localhost/";
+
 /// What the operator wants.
 pub(in crate::cli) struct Answers {
     pub(in crate::cli) scheme: SchemeAnswers,
@@ -36,7 +39,7 @@ pub(in crate::cli) struct EndpointUrl {
 
 impl EndpointUrl {
     /// The host alone; `None` for localhost and an IP address, under which only this machine and tests reach the gateway.
-    fn host(&self) -> Option<&str> {
+    pub(in crate::cli) fn host(&self) -> Option<&str> {
         let authority = self.authority.parse::<http::uri::Authority>().ok()?;
         let host = authority.host();
         let is_name = host != "localhost" && !host.starts_with('[') && host.parse::<std::net::IpAddr>().is_err();
@@ -79,6 +82,8 @@ pub(in crate::cli) struct JwtAnswers {
     pub(in crate::cli) algorithm: String,
     pub(in crate::cli) keys: KeySetSource,
     pub(in crate::cli) audience: String,
+    /// Claims that tokens must have, with their values.
+    pub(in crate::cli) claims: Vec<(String, serde_json::Value)>,
 }
 
 /// Where the key set of an issuer is.
@@ -94,6 +99,8 @@ pub(in crate::cli) enum TlsAnswer {
     Dev { cert: String, key: String },
     /// PEM files of the operator.
     Files { cert: String, key: String },
+    /// An ACME server issues it for this name.
+    Acme { name: String, storage: String },
     /// None: a proxy in front of hookgate terminates TLS.
     Plaintext,
 }
@@ -145,6 +152,15 @@ fn listener(answers: &Answers) -> String {
         }
         TlsAnswer::Files { cert, key } => {
             commented("    tls:", "a renewed certificate is loaded without a restart") + &certificates(cert, key)
+        }
+        TlsAnswer::Acme { name, storage } => {
+            let terms = commented("        terms_of_service_agreed: true", "https://letsencrypt.org/repository/");
+            let storage =
+                commented(&format!("        storage: {}", scalar(storage)), "keep it: a volume in a container");
+            let names =
+                commented(&format!("        names: [{}]", scalar(name)), "reached on port 443 by Let's Encrypt");
+            format!("    tls:\n      acme:\n{names}{terms}{storage}")
+                + &commented("        # directory: staging", "for tests: no client trusts its certificates")
         }
         TlsAnswer::Plaintext => {
             commented("    plaintext: true", "another proxy terminates TLS; list its address in `trusted_proxies`")
@@ -237,7 +253,10 @@ pub(in crate::cli) fn shows_token(preset: &PresetYaml) -> bool {
 fn jwt_auth(jwt: &JwtAnswers, replay_protection: bool) -> String {
     let audience = commented(&format!("        audience: {}", scalar(&jwt.audience)), "the `aud` of the tokens");
     let required = if replay_protection { "[exp, jti]" } else { "[exp]" };
-    format!("    auth:\n      jwt:\n        issuer: main\n{audience}        required_claims: {required}\n")
+    let claims: String =
+        jwt.claims.iter().map(|(name, value)| format!("          {}: {value}\n", scalar(name))).collect();
+    let claims = if claims.is_empty() { claims } else { format!("        claims:\n{claims}") };
+    format!("    auth:\n      jwt:\n        issuer: main\n{audience}        required_claims: {required}\n{claims}")
 }
 
 fn replay_protection(answers: &Answers) -> String {
@@ -313,12 +332,14 @@ pub(in crate::cli) fn example(name: &'static str, preset: PresetYaml) -> String 
     let key = page::key_of(&preset).filter(|_| !preset.has_jwks()).map(|_| (format!("secrets/{name}"), id));
     let token = shows_token(&preset).then(|| format!("secrets/{name}-token"));
     let preset = PresetAnswers { name, preset, parameters, key, token };
+    // Without a host of its own, the route has the requests of each.
+    let authority = if page::signs_url(&preset.preset) { "hooks.example.com" } else { "localhost" };
     let answers = Answers {
         replay_protection: preset.has_replay_id(),
         public_url: EndpointUrl {
             scheme: "https".to_owned(),
-            authority: "hooks.example.com".to_owned(),
-            path: format!("/{name}"),
+            authority: authority.to_owned(),
+            path: "/webhook".to_owned(),
         },
         upstream: "http://127.0.0.1:8000".to_owned(),
         listen: "0.0.0.0:8443".to_owned(),

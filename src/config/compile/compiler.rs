@@ -29,7 +29,7 @@ pub(super) struct Compiler<'a> {
     pub(super) timed_warnings: Vec<TimedWarning>,
     pub(super) unread_folders: Vec<(Problem, Arc<TenantFolder>)>,
     pub(super) handles: Handles,
-    pub(super) certificates: Vec<(String, UnixTime)>,
+    pub(super) certificates: Vec<(String, [UnixTime; 2])>,
     /// The names of all certificates of listeners.
     pub(super) certificate_names: Vec<String>,
 }

@@ -22,9 +22,9 @@ use crate::tls::{Certificate, covers};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How long before its end a certificate is due, and overdue. Certificates of public authorities are usually renewed 30
-/// days before their end.
-const DUE: [u32; 2] = [30, 7];
+/// How long before its end a certificate is due, and overdue, in days, and in parts of its lifetime if these are shorter.
+/// Certificates of public authorities are usually renewed when a third of their lifetime is left.
+const DUE: [(u32, u32); 2] = [(30, 3), (7, 12)];
 
 /// The longest dry run that is not a warning, in days.
 const LONG_DRY_RUN: u32 = 90;
@@ -42,10 +42,15 @@ impl Compiler<'_> {
         let (from, end) = (date(begins), date(expires));
         let early = format!("is not valid before {from}: until then it is rejected; compare the clocks");
         self.warn_between(at, (UnixTime::default(), begins), early);
-        let [due, overdue] = DUE.map(|days| expires.minus(DAY * days));
-        let soon = |days: u32| format!("expires at {end}, in less than {days} days; renew it");
-        self.warn_between(at, (due.max(begins), overdue), soon(DUE[0]));
-        self.warn_between(at, (overdue.max(begins), expires), soon(DUE[1]));
+        let lifetime = expires.since(begins);
+        let [due, overdue] = DUE.map(|(days, part)| (DAY * days).min(lifetime / part));
+        let soon = |left: Duration| {
+            let (days, hours) = (left.as_secs() / DAY.as_secs(), left.as_secs() / 3600);
+            let left = if days > 1 { format!("{days} days") } else { format!("{hours} hours") };
+            format!("expires at {end}, in less than {left}; renew it")
+        };
+        self.warn_between(at, (expires.minus(due), expires.minus(overdue)), soon(due));
+        self.warn_between(at, (expires.minus(overdue), expires), soon(overdue));
         self.warn_between(at, (expires, UnixTime::MAX), format!("expired at {end}, and is rejected; renew it"));
     }
 

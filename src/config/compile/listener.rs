@@ -96,7 +96,7 @@ impl Compiler<'_> {
         let certificate = certificate.map_err(|error| format!("certificate and key cannot be used: {error}"));
         let certificate = self.check(pair.at, certificate)?;
         self.warn_of_certificate(&certificate, pair.cert.at);
-        self.certificates.push((pair.cert.value()?.text.clone(), certificate.expires));
+        self.certificates.push((pair.cert.value()?.text.clone(), [certificate.begins, certificate.expires]));
         Some(certificate)
     }
 

@@ -146,10 +146,16 @@ impl<'a> Reader<'a> {
                 }
                 None => {
                     let homes = homes.map(|homes| homes(&problems.path(location))).unwrap_or_default();
-                    format!(
-                        "unknown field; {}",
-                        messages::elsewhere(key, &homes).unwrap_or_else(|| messages::known(&known))
-                    )
+                    // Written below a key without a value, and not indented.
+                    let is_empty = |home: &&str| {
+                        entries.iter().any(|(key, node)| key == home && matches!(node.value, NodeValue::Null))
+                    };
+                    let parent = homes.first().and_then(|home| home.rsplit('.').next()).filter(is_empty);
+                    let advice = match parent {
+                        Some(parent) => format!("indent it more than `{parent}`, to which it belongs"),
+                        None => messages::elsewhere(key, &homes).unwrap_or_else(|| messages::known(&known)),
+                    };
+                    format!("unknown field; {advice}")
                 }
             };
             problems.add(location, message);

@@ -39,6 +39,9 @@ fn remedy(expected: &str, value: &NodeValue) -> String {
         NodeValue::List(_) if expected.starts_with("a mapping") => {
             "; remove the `-` or the brackets: write `NAME: VALUE`".to_owned()
         }
+        NodeValue::Bool(true) if expected.starts_with("`disabled`, or { id") => {
+            "; write { ttl: 4d }, or { id: { claim: jti } } for tokens".to_owned()
+        }
         NodeValue::Number(number) if expected.starts_with("a duration") => {
             hints::write(hints::duration(&number.to_string()))
         }

@@ -99,7 +99,7 @@ fn unsupported_yaml_ends_the_reading() {
 #[test]
 fn a_syntax_error_says_what_to_write() {
     let cases = [
-        ("a:\n\t- b", "f:2:2: invalid YAML: the line is indented with a tab; use spaces"),
+        ("a:\n\t- b", "f:2:1: invalid YAML: the line is indented with a tab; use spaces"),
         ("\ta: b", "f:1:1: invalid YAML: the line is indented with a tab; use spaces"),
         ("a: @x", "f:1:4: invalid YAML: a value that starts with this character needs quotes"),
         ("a: b: c", "f:1:5: invalid YAML: unexpected `:`; indent the line like its neighbours, or quote the value"),

@@ -173,3 +173,30 @@ fn a_parked_connection_ends_with_its_client_or_the_drain() {
         client.ended().await;
     });
 }
+
+/// Ctrl-C: the client of an idle connection need not close its side, and a request in flight is answered first. Without it,
+/// a closed connection is read for [`LINGER`](super::super::guarded_stream).
+#[test]
+fn an_interrupt_closes_connections_without_a_request_in_flight() {
+    for sent in [&b""[..], GET] {
+        run(|gateway| async {
+            let mut client = TestClient::connect(gateway);
+            client.says(sent).await;
+            if !sent.is_empty() {
+                client.answered().await;
+            }
+            client.phase.send(Phase::ClosingAtOnce).unwrap();
+            // The client's stream stays open.
+            client.served.await.unwrap();
+        });
+    }
+    run(|gateway| async {
+        let mut client = TestClient::connect(gateway);
+        let (first, last) = GET.split_at(7);
+        client.says(&[GET, first].concat()).await;
+        assert_eq!(client.answered().await, "404");
+        client.phase.send(Phase::ClosingAtOnce).unwrap();
+        client.says(last).await;
+        client.served.await.unwrap();
+    });
+}
