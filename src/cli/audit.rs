@@ -42,8 +42,8 @@ pub(super) struct WeaknessesFound(usize, &'static str);
 pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(arguments.timeout);
     let resolve = |url: &str| {
-        let target = Target::resolve(url, arguments.allow_private_address, arguments.cacert.as_deref(), timeout);
-        target.map(|target| Target { marked: !arguments.no_marker, ..target })
+        let target = Target::resolve(url, arguments.allow_private_address, arguments.cacert.as_deref(), timeout)?;
+        anyhow::Ok(target.marked(!arguments.no_marker))
     };
     let target = resolve(&arguments.url)?;
     // A name that has no address here is no error: the application shall not be reachable.

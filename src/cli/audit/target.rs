@@ -85,7 +85,7 @@ pub(super) struct Target {
     timeout: Duration,
     tls: Arc<rustls::ClientConfig>,
     /// Whether requests carry [`MARKER`].
-    pub(super) marked: bool,
+    marked: bool,
 }
 
 /// A response, or why there is none.
@@ -133,6 +133,11 @@ impl Target {
             tls: Arc::new(tls),
             marked: true,
         })
+    }
+
+    /// The same endpoint, whose requests carry [`MARKER`] or not.
+    pub(super) fn marked(self, marked: bool) -> Self {
+        Self { marked, ..self }
     }
 
     /// The URL, without the values of its query.

@@ -46,7 +46,7 @@ async def of_stripe(request: Request, raw: bytes = Depends(raw_body)):
         event = stripe.Webhook.construct_event(raw, header, STRIPE, TOLERANCE)
         # The SDK rejects only an old timestamp.
         sent = int(dict(pair.split("=", 1) for pair in header.split(","))["t"])
-    except (ValueError, stripe.SignatureVerificationError):
+    except (TypeError, ValueError, stripe.SignatureVerificationError):  # TypeError: letters beyond ASCII
         reject(request, 400)
     if sent > time.time() + TOLERANCE:
         reject(request, 400)

@@ -364,6 +364,27 @@ async def jwt_query(request: Request):
     return {"processed": True}
 
 
+@app.post("/jwt/first-wins")
+async def jwt_first_wins(request: Request):
+    """Reads the payload by a parser of its own, in which the first of two values counts."""
+    await body(request)
+    token = bearer(request)
+    try:
+        jwt.api_jws.decode(token, PUBLIC, algorithms=["RS256"])
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)),
+                            object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    except (jwt.PyJWTError, ValueError):
+        raise HTTPException(401) from None
+    now = time.time()
+    if claims.get("iss") != ISSUER or claims.get("aud") != AUDIENCE or not claims.get("jti"):
+        raise HTTPException(401)
+    if not claims.get("nbf", 0) <= now < claims.get("exp", 0) or claims.get("iat", 0) > now:
+        raise HTTPException(401)
+    scoped(claims)
+    return processed(("first-wins", claims["jti"]))
+
+
 @app.post("/jwt/last-header")
 async def jwt_last_header(request: Request):
     """Reads the last of several Authorization headers, as a proxy in front may not do."""

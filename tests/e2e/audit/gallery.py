@@ -135,8 +135,8 @@ class Gallery:
         below = DEPTHS[: DEPTHS.index(depth) + 1]
         must = {rule for each in below for rule in endpoint.get("expected", {}).get(each, [])}
         must |= set(self.apps[endpoint["app"]].get("always", []))
-        if "unauthenticated-accepted" in must:
-            must.discard("rejection-rate-unlimited")  # nothing is rejected
+        if must & {"unauthenticated-accepted", "bearer-presence-only", "signature-presence-only"}:
+            must.discard("rejection-rate-unlimited")  # the invalid request is not rejected
         return must, must | set(endpoint.get("allowed", []))
 
     def depths(self, endpoint):
