@@ -39,7 +39,7 @@ fn captures_are_judged_at_their_own_time_and_summed_up_by_cause() {
     assert!(text.starts_with("3 requests: 1 forwarded, 2 rejected\n"), "{text}");
     let rows: Vec<&str> = text.lines().filter(|line| line.contains("invalid_signature ")).collect();
     assert!(rows.len() == 1 && rows[0].trim_start().starts_with("2 "), "{text}");
-    assert!(text.contains("cause    the body was changed in transit: it was re-serialized with whitespace"), "{text}");
+    assert!(text.contains("cause    the body was changed in transit: it was re-serialized; its sender writes no whitespace"), "{text}");
     assert!(text.contains("example  captured/hook/1800000000000-invalid_signature-a.http"), "{text}");
     let (code, text) = run(&folder, &["explain", "captured", "--newest"]);
     assert!(code == 0 && text.contains("2027-01-15T08:00:03Z, at which the request was captured"), "{text}");

@@ -112,6 +112,8 @@ pub enum EvidenceKind {
 pub struct PresetSecretYaml {
     /// A description of the secret, and where the provider shows it.
     pub what: String,
+    /// The beginning of every such secret, if the provider gives it one and it is a part of the secret.
+    pub begins_with: Option<String>,
     /// The encoding of the secret as the provider shows it.
     pub encoding: SecretEncoding,
     /// The hash of the secret that is the key, if the provider uses one.
