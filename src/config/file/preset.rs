@@ -28,8 +28,10 @@ pub struct PresetYaml {
     pub evidence: Option<EvidenceYaml>,
     /// Why two events may have the same signed content. Such a preset has no replay id: the second event would be lost.
     pub repeats: Option<String>,
-    /// The provider's retries after a failed delivery.
+    /// The provider's retries after a failed delivery, in words, or `not documented`.
     pub retries: String,
+    /// Whether the provider retries at all, where documented.
+    pub redelivery: Option<RedeliveryYaml>,
     /// The time from the first delivery of an event to its last retry, where documented.
     pub retry_window: Option<String>,
     /// The largest body that the provider sends, where documented.
@@ -79,6 +81,16 @@ impl PresetYaml {
     pub fn has_jwks(&self) -> bool {
         self.issuer.value().is_some_and(|issuer| issuer.jwks.is_written())
     }
+}
+
+/// Whether a provider sends an event again after a failed delivery
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedeliveryYaml {
+    /// By itself, at least after some responses.
+    Automatic,
+    /// Not by itself.
+    Never,
 }
 
 /// The evidence that a preset verifies the provider's own requests
