@@ -40,7 +40,7 @@ impl VerifyError {
                 let detail = detail(rejection.reason).map(Cow::Owned);
                 Self::Rejected(Rejection { detail, ..rejection })
             }
-            other => other,
+            other @ (Self::NeedsBody | Self::Rejected(_)) => other,
         }
     }
 

@@ -79,7 +79,8 @@ impl TimestampRule {
             None | Some(Reason::MalformedBody) => error,
             Some(_twice_or_unreadable) => Rejection::detailed(Reason::MalformedTimestamp, UNREADABLE).into(),
         })?;
-        let time = match found.ok_or(Reason::MissingTimestamp)? {
+        let absent = || Rejection::detailed(Reason::MissingTimestamp, format!("no {}", self.source));
+        let time = match found.ok_or_else(absent)? {
             LocatedValue::Text(text) => self.unit.read(&text),
             LocatedValue::Json(value) => self.unit.read_claim(&value),
         };

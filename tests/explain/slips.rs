@@ -134,7 +134,7 @@ fn what_was_not_tried_is_not_excluded() {
     assert!(all[0].contains("with a character missing") && !all[0].contains("Most likely"), "{all:?}");
     // Each kind of change is counted, if it was tried at all.
     assert!(all[0].contains("other forms of the body") && !all[0].contains(" 0 "), "{all:?}");
-    let empty = hints(&stripe(SECRET), &signed_by_stripe(SECRET, BODY).strip_suffix(BODY.as_bytes()).unwrap().to_vec());
+    let empty = hints(&stripe(SECRET), signed_by_stripe(SECRET, BODY).strip_suffix(BODY.as_bytes()).unwrap());
     assert!(empty[0].contains("the file has 0 bytes of the body, and its Content-Length is 28"), "{empty:?}");
     let lost =
         replaced(signed_by_stripe(SECRET, BODY).strip_suffix(BODY.as_bytes()).unwrap(), "content-length: 28", "a: b");
