@@ -261,7 +261,7 @@ fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> anyhow::Result
 }
 
 /// The leaf policies to satisfy: all of `all_of`, and the first alternative of `any_of`.
-fn needed(policy: &Policy) -> Vec<&Policy> {
+pub(super) fn needed(policy: &Policy) -> Vec<&Policy> {
     match policy {
         Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),
