@@ -130,7 +130,11 @@ impl Failure {
             Self::Unrouted(Unrouted::Ambiguous) => {
                 Some("another spelling of the path of a stricter route with the same upstream".into())
             }
-            Self::Plain(_) | Self::Unrouted(Unrouted::NoRoute | Unrouted::MethodNotAllowed(_)) => None,
+            Self::Unrouted(Unrouted::MethodNotAllowed(methods)) => {
+                let methods: Vec<&str> = methods.iter().map(http::Method::as_str).collect();
+                Some(format!("the routes of this path have {}", methods.join(", ")).into())
+            }
+            Self::Plain(_) | Self::Unrouted(Unrouted::NoRoute) => None,
         }
     }
 

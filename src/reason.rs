@@ -198,7 +198,7 @@ rows! {
     });
     TimestampTooOld = &credential("timestamp_too_old", 401, "invalid_request", ReasonTexts {
         cause: "the route's timestamp, or a signed time, is too old",
-        operator: "Compare the clocks, and `max_age` with the delay of the sender's retries.",
+        operator: "Compare the clocks, and `max_age`, or `tolerance` beside a preset, with the delay of the sender's retries.",
         sender: "Sign each attempt with the current time.",
     });
     TimestampInFuture = &credential("timestamp_in_future", 401, "invalid_request", ReasonTexts {

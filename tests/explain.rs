@@ -6,6 +6,7 @@ mod hints;
 mod inputs;
 pub mod keys;
 mod mistakes;
+mod slips;
 mod tokens;
 
 use std::path::Path;

@@ -151,6 +151,7 @@ async fn lines_about_connections_without_a_request_are_bounded_and_long_paths_cu
     let line = lines.iter().find(|line| line.contains("no_route")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["path"].as_str().unwrap(), &path[..512]);
+    assert_eq!(line["detail"], "host \"localhost\": no route has this path");
     assert_eq!(line["path_rest"].as_str().unwrap().len(), 16);
 }
 

@@ -8,6 +8,9 @@ use super::json_text::{JsonError, JsonText, index};
 /// The largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 256 * 1024;
 
+/// Maximum number of characters of an expected value in a detail.
+const MAX_SHOWN: usize = 200;
+
 /// One entry under `claims`.
 #[derive(Clone, Debug)]
 pub struct ClaimRule {
@@ -111,11 +114,11 @@ impl ClaimRule {
         self.test.passes(self.pointer.find(claims))
     }
 
-    /// What differs, for the operator: the claim, the operator and the type of the value, never the value.
+    /// What differs, for the operator: the claim, the rule and the type of the value, never the value.
     pub fn mismatch(&self, claims: &Map<String, Value>) -> String {
-        let operator = self.test.operator();
+        let test = &self.test;
         let found = match self.pointer.find(claims) {
-            None => return format!("the token has no claim {}, for which the rule is `{operator}`", self.pointer),
+            None => return format!("the token has no claim {}, for which the rule is `{test}`", self.pointer),
             Some(Value::Array(_)) if self.test.is_of_one_value() => {
                 "a list, which `contains` and `contains_any` compare"
             }
@@ -126,7 +129,7 @@ impl ClaimRule {
             Some(Value::Object(_)) => "an object",
             Some(Value::Null) => "null",
         };
-        format!("the claim {} does not satisfy `{operator}`: it is {found}", self.pointer)
+        format!("the claim {} does not satisfy `{test}`: it is {found}", self.pointer)
     }
 
     /// Whether the value in a JSON text satisfies the rule.
@@ -207,6 +210,26 @@ impl ClaimTest {
     }
 }
 
+impl std::fmt::Display for ClaimTest {
+    /// Writes the rule as gateway.yaml has it, `{ contains: "hooks:write" }`, and cuts a long value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let wanted = match self {
+            Self::Equals(value) | Self::Contains(value) => value.to_string(),
+            Self::OneOf(values) | Self::ContainsAny(values) => Value::from(values.clone()).to_string(),
+            Self::Prefix(prefix) => Value::from(prefix.as_str()).to_string(),
+            Self::Matches(pattern) => {
+                let anchored = pattern.as_str();
+                let written = anchored.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")\\z"));
+                Value::from(written.unwrap_or(anchored)).to_string()
+            }
+            Self::Exists(wanted) => wanted.to_string(),
+        };
+        let cut: String = wanted.chars().take(MAX_SHOWN).collect();
+        let rest = if cut.len() < wanted.len() { "…" } else { "" };
+        write!(f, "{{ {}: {cut}{rest} }}", self.operator())
+    }
+}
+
 /// Whether a list has the value, or a text has it among its words.
 fn contains(claim: &Value, wanted: &Value) -> bool {
     match (claim, wanted) {
@@ -269,11 +292,16 @@ mod tests {
             rule.mismatch(claims.as_object().unwrap())
         };
         let one_of = || ClaimTest::OneOf(vec![json!("admin")]);
-        let list =
-            "the claim /role does not satisfy `one_of`: it is a list, which `contains` and `contains_any` compare";
+        let list = "the claim /role does not satisfy `{ one_of: [\"admin\"] }`: it is a list, which `contains` and `contains_any` compare";
         assert_eq!(told(one_of(), json!({"role": ["admin"]})), list);
-        assert_eq!(told(one_of(), json!({"role": "x"})), "the claim /role does not satisfy `one_of`: it is a text");
-        assert_eq!(told(one_of(), json!({})), "the token has no claim /role, for which the rule is `one_of`");
+        assert_eq!(
+            told(one_of(), json!({"role": "x"})),
+            "the claim /role does not satisfy `{ one_of: [\"admin\"] }`: it is a text"
+        );
+        assert_eq!(
+            told(one_of(), json!({})),
+            "the token has no claim /role, for which the rule is `{ one_of: [\"admin\"] }`"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::locator::Locator;
 use super::quoted::quoted;
 use super::rejection::{Rejection, VerifyError};
 use super::request::RequestView;
-use super::time::{NumericDate, TimestampRule, numeric_claim, numeric_date};
+use super::time::{MAX_AGE, NumericDate, TimestampRule, numeric_claim, numeric_date};
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 use binding::Bindings;
@@ -269,7 +269,7 @@ impl JwtPolicy {
         if let Some(max_age) = self.max_age {
             let issued = claims.issued.ok_or_else(|| missing("iat"))?;
             if issued.floor.plus(max_age).plus(self.leeway) < now {
-                let detail = format!("{}; `max_age` is {} s", ago("iat", issued.floor), max_age.as_secs());
+                let detail = format!("{}; {MAX_AGE} is {} s", ago("iat", issued.floor), max_age.as_secs());
                 return Err(Rejection::detailed(Reason::TokenTooOld, detail));
             }
         }

@@ -1,6 +1,8 @@
 //! The authentication policy of a route: one scheme, or a combination of schemes by `all_of` and `any_of`. Called by
 //! [`super::verify`].
 
+mod unread;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -249,51 +251,6 @@ impl Policy {
         match (self, other) {
             (Self::Signature(one), Self::Signature(other)) => one.parse.tells_apart(&other.parse),
             _ => false,
-        }
-    }
-
-    /// Turns `missing_credential` into `malformed_body` if the credential can only be in a JSON body, and the request
-    /// has a body that is not a JSON object; and into `invalid_signature` if there is a list without a signature of the
-    /// only scheme.
-    pub(super) fn unread(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
-        let places = self.places();
-        let is_signature = matches!(self, Self::Signature(_)) && error.reason() == Some(Reason::MissingCredential);
-        if is_signature && places.iter().any(|place| place.find(request).is_ok_and(|found| found.is_some())) {
-            return Reason::InvalidSignature.into();
-        }
-        let in_json = !places.is_empty() && places.iter().all(|place| matches!(place, Locator::Json(_)));
-        let missing = error.reason() == Some(Reason::MissingCredential);
-        let has_body = request.body.is_some_and(|body| !body.is_empty());
-        let unreadable = missing && in_json && has_body && matches!(request.json(), Ok(None));
-        if unreadable { Reason::MalformedBody.into() } else { error }
-    }
-}
-
-impl Policy {
-    /// Adds to `missing_credential` where the credential would be. It is formatted for the rejection of the whole
-    /// policy alone: without a credential of one alternative, another one may accept the request.
-    pub(super) fn missing(&self, request: &RequestView<'_>, error: VerifyError) -> VerifyError {
-        let VerifyError::Rejected(rejection) = error else { return error };
-        if rejection.reason != Reason::MissingCredential || rejection.detail.is_some() {
-            return rejection.into();
-        }
-        let places = self.leaves().into_iter().flat_map(Self::places).map(|place| match place {
-            Locator::Header { name, scheme: Some(scheme) } if request.head.headers.contains_key(name) => {
-                format!("the header `{name}` has not the scheme `{}`", scheme.text())
-            }
-            Locator::Header { .. }
-            | Locator::Query(_)
-            | Locator::Cookie(_)
-            | Locator::Form(_)
-            | Locator::Json(_)
-            | Locator::Body
-            | Locator::Claim(_) => format!("no {place}"),
-        });
-        let places: Vec<String> = places.collect();
-        if places.is_empty() {
-            rejection.into()
-        } else {
-            Rejection { detail: Some(places.join("; ").into()), ..rejection }.into()
         }
     }
 }

@@ -33,6 +33,17 @@ impl VerifyError {
         }
     }
 
+    /// The same rejection, with a detail where it has none.
+    pub(super) fn with_detail(self, detail: impl FnOnce(Reason) -> Option<String>) -> Self {
+        match self {
+            Self::Rejected(rejection) if rejection.detail.is_none() => {
+                let detail = detail(rejection.reason).map(Cow::Owned);
+                Self::Rejected(Rejection { detail, ..rejection })
+            }
+            other @ (Self::NeedsBody | Self::Rejected(_)) => other,
+        }
+    }
+
     /// The same rejection, of a sender whose signature has been verified with a key of `issuer`.
     pub(super) fn proven(self, issuer: &Arc<str>) -> Self {
         match self {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::explanation::Explanation;
 use super::grant::Grant;
+use super::locator::Locator;
 use super::policy::Policy;
 use super::rejection::VerifyError;
 use super::request::RequestView;
@@ -49,6 +50,42 @@ impl Rules {
         }
         let has_credential = |leaf: &Policy| leaf.credential_headers().iter().any(|name| request.contains_key(*name));
         Cow::Owned(read_headers(&self.policy, self.timestamp.as_ref(), has_credential))
+    }
+
+    /// Which header or token of `malformed_credential` and `multiple_credentials` it is; `None` where it could be one of
+    /// several. The value is not shown.
+    fn unreadable(&self, request: &RequestView<'_>, reason: Reason) -> Option<String> {
+        let fields = &request.head.headers;
+        let leaves = self.policy.leaves();
+        let is_token = |leaf: &&&Policy| matches!(leaf, Policy::Jwt(_) | Policy::Detached(_) | Policy::Token(_));
+        let tokens: Vec<&Locator> = leaves.iter().filter(is_token).flat_map(|leaf| leaf.places()).collect();
+        if reason == Reason::MultipleCredentials {
+            let mut names = self.headers.iter();
+            if let Some(name) = names.find(|name| fields.get_all(*name).iter().count() > 1) {
+                return Some(format!("the header `{name}` occurs more than once"));
+            }
+            let has_comma =
+                |name: &&HeaderName| fields.get(*name).is_some_and(|value| value.as_bytes().contains(&b','));
+            let joined = tokens.into_iter().filter_map(Locator::header).find(has_comma);
+            return joined.map(|name| format!("the header `{name}` has a comma, as two values that a proxy joins"));
+        }
+        if reason != Reason::MalformedCredential {
+            return None;
+        }
+        let is_unreadable = |name: &&HeaderName| fields.get_all(*name).iter().any(|value| value.to_str().is_err());
+        if let Some(name) = self.headers.iter().find(is_unreadable) {
+            return Some(format!("the header `{name}` is not in visible ASCII"));
+        }
+        let has_fields = leaves.iter().any(|leaf| matches!(leaf, Policy::MessageSignature(_)));
+        match (tokens.is_empty(), has_fields) {
+            (true, true) => Some("a structured field of the signature cannot be parsed (RFC 9651)".to_owned()),
+            (false, false) => {
+                let places: Vec<String> = tokens.iter().map(ToString::to_string).collect();
+                let places = places.join(" or ");
+                Some(format!("the token in {places} is empty, or has characters that no token has (RFC 6750 §2.1)"))
+            }
+            (true, false) | (false, true) => None,
+        }
     }
 }
 
@@ -98,7 +135,10 @@ pub fn verify_explained(
         // The body of a request with an old timestamp is not read.
         timestamp.check(request, &serde_json::Map::new(), now, explanation)?;
     }
-    let evaluated = evaluated.map_err(|error| rules.policy.missing(request, rules.policy.unread(request, error)));
+    let evaluated = evaluated.map_err(|error| {
+        let error = rules.policy.missing(request, rules.policy.unread(request, error));
+        error.with_detail(|reason| rules.unreadable(request, reason))
+    });
     if let (Err(_), Some(error)) = (&evaluated, request.json_error()) {
         explanation.add("JSON body", || error.to_string());
     }

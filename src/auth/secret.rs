@@ -264,6 +264,14 @@ thread_local! {
 }
 
 impl SignatureAlgorithm {
+    /// Whether it has a public key instead of a shared secret.
+    pub const fn is_asymmetric(self) -> bool {
+        match self {
+            Self::Hmac(_) | Self::Sha256 => false,
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 => true,
+        }
+    }
+
     /// The lengths that a signature may have, in bytes.
     pub(super) fn lengths(self) -> RangeInclusive<usize> {
         match self {

@@ -6,10 +6,12 @@
 
 mod certificate;
 mod component;
+mod form;
 mod json_lines;
 mod parse;
 mod replay_id;
 mod shown;
+mod signed_time;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +28,6 @@ use super::rejection::{Rejection, VerifyError};
 use super::request::{RequestView, UrlVariant, target_spellings};
 use super::secret::{Secret, SignatureAlgorithm};
 use super::tenants::{Candidates, Secrets};
-use super::time::TimestampRule;
 use crate::clock::UnixTime;
 use crate::reason::Reason;
 pub use certificate::NamedCertificate;
@@ -35,6 +36,8 @@ pub use json_lines::JsonLines;
 pub use parse::{Parse, Value};
 pub use replay_id::SignatureReplayId;
 use shown::shown;
+pub use signed_time::SignedTime;
+use signed_time::check_time;
 
 /// `auth.signature` of a route, or the signature scheme of a preset.
 #[derive(Clone, Debug)]
@@ -79,9 +82,6 @@ pub struct SignaturePolicy {
     pub replay_id: Option<SignatureReplayId>,
 }
 
-/// `timestamp` of a signature.
-pub type SignedTime = TimestampRule<Component>;
-
 impl SignaturePolicy {
     /// Verifies the signature of one request.
     ///
@@ -107,7 +107,7 @@ impl SignaturePolicy {
             // A list may have signatures of other versions alone, which are those of another alternative.
             let is_list = matches!(self.parse, Parse::List { .. });
             let reason = if is_list { Reason::MissingCredential } else { Reason::InvalidSignature };
-            return Err(Rejection::detailed(reason, "the value does not match `parse`").into());
+            return Err(Rejection::detailed(reason, self.without_form()).into());
         }
         values.retain(|value| self.has_its_parts(value));
         if values.is_empty() {
@@ -119,10 +119,8 @@ impl SignaturePolicy {
         if let Some(time) = self.time.as_ref().filter(|time| !time.source.needs_body()) {
             validity = check_time(time, request, &values, now, explanation)?;
         }
-        let possible = |signature: &Vec<u8>| self.algorithm.lengths().contains(&signature.len());
-        if !values.iter().any(|value| value.decoded(self.encoding).iter().any(possible)) {
-            let detail = "the value has not the encoding or length of a signature";
-            return Err(Rejection::detailed(Reason::InvalidSignature, detail).into());
+        if !values.iter().any(|value| self.has_signature(value)) {
+            return Err(Rejection::detailed(Reason::InvalidSignature, self.without_length()).into());
         }
         self.check_json(request, explanation)?;
         let mut grants = self.signed_by(request, &values, now, explanation)?;
@@ -146,6 +144,12 @@ impl SignaturePolicy {
             found.extend(place.find(request)?.and_then(LocatedValue::into_text));
         }
         Ok(found)
+    }
+
+    /// Whether the value has bytes of the encoding and the length of a signature.
+    pub fn has_signature(&self, value: &Value<'_>) -> bool {
+        let lengths = self.algorithm.lengths();
+        value.decoded(self.encoding).iter().any(|signature| lengths.contains(&signature.len()))
     }
 
     fn has_its_parts(&self, value: &Value<'_>) -> bool {
@@ -206,8 +210,7 @@ impl SignaturePolicy {
         }
         if granted.is_empty() {
             explanation.add("signature", || secrets.without_match().into());
-            // The same for an unknown tenant: a response with the detail must not say that it is one.
-            let detail = "the signature is that of none of the secrets or keys";
+            let detail = self.without_match(request.body.is_none_or(|body| !body.is_empty()));
             return Err(Rejection::detailed(Reason::InvalidSignature, detail).into());
         }
         Ok(granted)
@@ -379,33 +382,6 @@ impl SignaturePolicy {
         let components = self.signed_payload.iter().chain(time).chain(&self.key_id).flat_map(Component::headers);
         let certificate = self.certificate.iter().filter_map(|certificate| certificate.url.header());
         places.chain(components).chain(certificate).chain(self.required_headers.iter().map(|(name, _)| name))
-    }
-}
-
-/// Checks the time of each value. Returns the first and the last second in which one of them is accepted.
-fn check_time(
-    time: &SignedTime,
-    request: &RequestView<'_>,
-    values: &[Value<'_>],
-    now: UnixTime,
-    explanation: &mut Explanation,
-) -> Result<Option<(UnixTime, UnixTime)>, VerifyError> {
-    let mut found: Option<(UnixTime, UnixTime)> = None;
-    for value in values {
-        let text = time.source.text(request, value).map_err(without_time)?;
-        let at = time.unit.read(&text).ok_or(Reason::MalformedTimestamp)?;
-        let (first, last) = time.check_time(at, now, explanation)?;
-        found = Some(found.map_or((first, last), |(earliest, latest)| (first.min(earliest), last.max(latest))));
-    }
-    Ok(found)
-}
-
-/// Maps the rejection of the time's component to one of the timestamp: `missing_timestamp` or `malformed_timestamp`.
-fn without_time(error: VerifyError) -> VerifyError {
-    match error.reason() {
-        None | Some(Reason::MalformedBody) => error,
-        Some(Reason::MissingSignedComponent) => error.with_reason(Reason::MissingTimestamp),
-        Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
     }
 }
 

@@ -27,6 +27,9 @@ pub struct TimestampRule<Source = Locator> {
     pub max_future: Duration,
 }
 
+/// The keys that set a maximum age, for the detail of a rejection.
+pub(super) const MAX_AGE: &str = "`max_age` (beside a preset: `tolerance`)";
+
 /// The unit and format of a timestamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(extend("default" = "s"))]
@@ -52,6 +55,9 @@ pub enum TimestampUnit {
     Utc,
 }
 
+/// The detail of a timestamp that is there and has no text.
+pub(super) const UNREADABLE: &str = "the timestamp occurs twice, or is not in visible ASCII";
+
 impl TimestampRule {
     /// Finds the timestamp and checks it against `now`. Returns the first and the last second in which it is accepted.
     ///
@@ -71,13 +77,14 @@ impl TimestampRule {
         }
         let found = self.source.find_with_claims(request, claims).map_err(|error| match error.reason() {
             None | Some(Reason::MalformedBody) => error,
-            Some(_twice_or_unreadable) => Reason::MalformedTimestamp.into(),
+            Some(_twice_or_unreadable) => Rejection::detailed(Reason::MalformedTimestamp, UNREADABLE).into(),
         })?;
-        let time = match found.ok_or(Reason::MissingTimestamp)? {
+        let absent = || Rejection::detailed(Reason::MissingTimestamp, format!("no {}", self.source));
+        let time = match found.ok_or_else(absent)? {
             LocatedValue::Text(text) => self.unit.read(&text),
             LocatedValue::Json(value) => self.unit.read_claim(&value),
         };
-        let time = time.ok_or(Reason::MalformedTimestamp)?;
+        let time = time.ok_or_else(|| self.unit.mismatch())?;
         Ok(self.check_time(time, now, explanation)?)
     }
 }
@@ -100,12 +107,12 @@ impl<Source> TimestampRule<Source> {
         });
         let (first, last) = (time.minus(self.max_future), time.plus(self.max_age));
         if last < now {
-            let detail = format!("{} s old; `max_age` is {} s", now.since(time).as_secs(), self.max_age.as_secs());
+            let detail = format!("{} s old; {MAX_AGE} is {} s", now.since(time).as_secs(), self.max_age.as_secs());
             return Err(Rejection::detailed(Reason::TimestampTooOld, detail));
         }
         if first > now {
             let (ahead, most) = (time.since(now).as_secs(), self.max_future.as_secs());
-            let detail = format!("{ahead} s ahead; `max_future` is {most} s");
+            let detail = format!("{ahead} s ahead; at most {most} s are accepted (`max_future`)");
             return Err(Rejection::detailed(Reason::TimestampInFuture, detail));
         }
         Ok((first, last))
@@ -128,6 +135,19 @@ impl TimestampUnit {
             Self::Rfc3339 => rfc3339(text),
             Self::Utc => rfc3339(&format!("{text}Z")),
         }
+    }
+
+    /// The rejection of a timestamp that is not in this unit.
+    pub(super) fn mismatch(self) -> Rejection {
+        let form = match self {
+            Self::Seconds => "Unix seconds, such as 1800000000",
+            Self::Milliseconds => "Unix milliseconds, such as 1800000000000",
+            Self::Microseconds => "Unix microseconds, such as 1800000000000000",
+            Self::SecondsOrMilliseconds => "Unix seconds in 10 digits or milliseconds in 13",
+            Self::Rfc3339 => "a time of RFC 3339, such as 2026-11-24T08:00:00Z",
+            Self::Utc => "a time of RFC 3339 without its time zone, such as 2026-11-24T08:00:00",
+        };
+        Rejection::detailed(Reason::MalformedTimestamp, format!("the timestamp is not {form}: see `unit`"))
     }
 
     /// Whether every text of a time has the same length, leaving out times that are not now.
@@ -248,6 +268,13 @@ mod tests {
         assert_eq!(at(-301), Err(Reason::TimestampTooOld));
         assert_eq!(at(61), Err(Reason::TimestampInFuture));
         assert_eq!(check(TimestampUnit::Seconds, &[]), Err(Reason::MissingTimestamp));
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_has_a_detail() {
+        let detail = |unit: TimestampUnit| unit.mismatch().detail.unwrap();
+        assert_eq!(detail(TimestampUnit::Seconds), "the timestamp is not Unix seconds, such as 1800000000: see `unit`");
+        assert!(detail(TimestampUnit::Utc).contains("without its time zone"));
     }
 
     /// Kong's standard-webhooks code skipped the check if the header was missing.

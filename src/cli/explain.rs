@@ -104,7 +104,8 @@ pub(super) fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
     let cases: Vec<Case> =
         files.into_iter().map(|path| arguments.case(path, body.as_deref())).collect::<anyhow::Result<_>>()?;
     let latest = cases.iter().map(|case| case.now).max().context("no request")?;
-    let keys = KeySource::prepare(&config, (arguments.jwks.as_deref(), arguments.offline), latest)?;
+    let keys =
+        KeySource::prepare(&config, (arguments.jwks.as_deref(), arguments.offline.then_some(keys::OFFLINE)), latest)?;
     let is_one = cases.len() == 1;
     let evaluated = cases.into_iter().map(|case| {
         let circumstances = Circumstances {
@@ -186,9 +187,12 @@ fn text(findings: &Findings) -> String {
         let found = found.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
         text.push_str(&format!("  {check:<20} {found}\n"));
     }
-    match findings.verdict {
-        Ok(outcome) => text.push_str(&format!("\nIt would be {}.\n", done(outcome))),
-        Err(reason) => text.push_str(&format!("\nIt would be rejected: {}\n", reason.word())),
+    match (findings.verdict, findings.reason) {
+        (Ok(outcome), Some(reason)) => {
+            text.push_str(&format!("\nIt would be {}, and without it rejected: {}\n", done(outcome), reason.word()));
+        }
+        (Ok(outcome), None) => text.push_str(&format!("\nIt would be {}.\n", done(outcome))),
+        (Err(reason), _) => text.push_str(&format!("\nIt would be rejected: {}\n", reason.word())),
     }
     for hint in &findings.hints {
         text.push_str(&format!("  hint: {hint}\n"));

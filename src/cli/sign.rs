@@ -262,7 +262,7 @@ pub(super) fn fill(route: &Arc<Route>, draft: &mut Draft, keys: &Keyring) -> any
 }
 
 /// The leaf policies to satisfy: all of `all_of`, and the first alternative of `any_of`.
-fn needed(policy: &Policy) -> Vec<&Policy> {
+pub(super) fn needed(policy: &Policy) -> Vec<&Policy> {
     match policy {
         Policy::AllOf(policies) => policies.iter().flat_map(needed).collect(),
         Policy::AnyOf(policies) => policies.first().map(needed).unwrap_or_default(),

@@ -18,7 +18,24 @@ use crate::auth::Reason;
 use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::config::{self, Config, Handles};
 use crate::failure;
-use cases::{CaseYaml, CasesYaml, ExpectYaml, SignYaml};
+use cases::{CaseYaml, Cases, CasesYaml, ExpectYaml, SignYaml};
+
+/// The advice for missing keys.
+const NO_KEYS: &str =
+    "the issuer has a JWKS URL, and nothing is fetched: name a file with its JWKS under `jwks` of the file of cases";
+
+/// Options of `explain` and `sign` that their hints and errors name, and what a file of cases has instead.
+const OPTIONS: &[(&str, &str)] = &[
+    ("--now", "`now`"),
+    ("--client-address", "`client_address`"),
+    ("--route", "`route`"),
+    ("--url", "`url`"),
+    ("--header", "`headers`"),
+    ("--key", "`key`"),
+    ("--jwks", "`jwks`"),
+    ("--certificate", "`hookgate explain --certificate`"),
+    ("--body", "`hookgate explain --body`"),
+];
 
 /// Arguments of `hookgate test`.
 #[derive(Debug, clap::Args)]
@@ -47,20 +64,23 @@ struct Tested<'c> {
 }
 
 pub(super) fn test(arguments: &TestArguments) -> anyhow::Result<()> {
-    let file = cases::read(&arguments.cases)?;
+    let cases = Cases::read(&arguments.cases)?;
     let config = config::load(&config_path(arguments.config.as_deref()), &Handles::default())?;
+    let file = cases.checked(&config)?;
     let base = Base { folder: &arguments.cases, file: &file };
     let requests: Vec<_> = file.cases.iter().map(|case| base.request(&config, case)).collect();
     let latest = requests.iter().flatten().map(|(_, now)| *now).max().unwrap_or_else(|| SystemClock.now());
     let jwks = file.jwks.text().map(|name| base.path(name));
-    let keys = KeySource::prepare(&config, (jwks.as_deref(), true), latest)?;
+    let keys = KeySource::prepare(&config, (jwks.as_deref(), Some(NO_KEYS)), latest)?;
     let tested = file.cases.iter().zip(requests).map(|(case, request)| Tested {
         name: case.name.text().unwrap_or_default(),
         expected: &case.expect,
         found: request.and_then(|(captured, now)| {
             let client_address = case.client_address.text().and_then(|text| text.parse::<IpAddr>().ok());
             let circumstances = Circumstances { route: None, certificate: None, client_address, now };
-            findings::find(&config, &captured, &circumstances, &keys)
+            let mut found = findings::find(&config, &captured, &circumstances, &keys)?;
+            found.hints = found.hints.iter().map(|hint| with_keys(hint)).collect();
+            Ok(found)
         }),
     });
     let tested: Vec<Tested<'_>> = tested.collect();
@@ -139,7 +159,7 @@ impl Tested<'_> {
     fn differences(&self) -> Vec<String> {
         let found = match &self.found {
             Ok(found) => found,
-            Err(error) => return vec![format!("{error:#}")],
+            Err(error) => return vec![with_keys(&format!("{error:#}"))],
         };
         let reason = found.reason.map_or("none", Reason::word);
         let route = found.route.as_ref().map_or("none", |route| &*route.name);
@@ -186,6 +206,11 @@ impl Tested<'_> {
         }
         value
     }
+}
+
+/// The text with keys of a file of cases instead of options that this command does not have.
+fn with_keys(text: &str) -> String {
+    OPTIONS.iter().fold(text.to_owned(), |text, (option, key)| text.replace(option, key))
 }
 
 fn text(tested: &[Tested<'_>], failed: usize) -> String {

@@ -107,7 +107,7 @@ fn expand(items: &mut Vec<Node>, placeholder: &str, values: &[String]) {
 mod tests {
     use super::*;
     use crate::auth::signature::Component;
-    use crate::config::file::preset::EvidenceKind;
+    use crate::config::file::preset::{EvidenceKind, RedeliveryYaml};
 
     #[test]
     fn a_preset_is_a_yaml_file_in_utf_8() {
@@ -180,6 +180,10 @@ mod tests {
             let preset = read(text).unwrap_or_else(|error| panic!("{name}: {error}"));
             let told = [&preset.title, &preset.retries, &preset.unsigned].iter().all(|text| !text.is_empty());
             assert!(told && !preset.source.is_empty() && text.starts_with("# Source"), "{name}");
+            let is_undocumented = preset.redelivery.is_none();
+            assert_eq!(is_undocumented, preset.retries.starts_with("not documented"), "{name}: {}", preset.retries);
+            let is_automatic = preset.redelivery == Some(RedeliveryYaml::Automatic);
+            assert!(is_automatic || preset.retry_window.is_none(), "{name} has a window and no retries");
             let schemes = [preset.signature.is_written(), preset.static_token.is_written(), preset.jwt.is_written()];
             assert_eq!(schemes.iter().filter(|scheme| **scheme).count(), 1, "{name}");
             for parameter in preset.parameters.keys() {

@@ -43,5 +43,7 @@ fn exhausted_memory_and_rejected_credentials_have_a_detail() {
     assert_eq!(detailed(Exhausted::Address), [Some("address".into()), Some("address".into())]);
     let rejection = Rejection { detail: Some("no `sub`".into()), ..Rejection::from(Reason::MissingClaim) };
     assert_eq!(Failure::Rejected(rejection).detail(), Some("no `sub`".into()));
+    let methods = Unrouted::MethodNotAllowed(vec![http::Method::POST, http::Method::PUT]);
+    assert_eq!(Failure::Unrouted(methods).detail(), Some("the routes of this path have POST, PUT".into()));
     assert_eq!(Failure::Plain(Reason::BadRequest).detail(), None);
 }

@@ -231,6 +231,9 @@ rows! {
     CertificateExpired = "certificate_expired";
     /// The client's certificate is revoked, or the client says so of the served one.
     CertificateRevoked = "certificate_revoked";
+    /// The client rejected the gateway's certificate, most often because it does not have the name that the client
+    /// requested: compare `server_name` of the log line with the names of the certificate.
+    BadCertificate = "bad_certificate";
     /// No TLS version that both sides support.
     ProtocolVersion = "protocol_version";
     /// No application protocol (ALPN, RFC 7301) that both sides support.

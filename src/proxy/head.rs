@@ -82,7 +82,10 @@ impl RequestTarget {
             return Err(Failure::detailed(Reason::AmbiguousPath, cause));
         }
         found.map_err(|unrouted| match unrouted {
-            Unrouted::NoRoute => Failure::detailed(Reason::NoRoute, format!("host {}", quoted(self.host()))),
+            Unrouted::NoRoute => {
+                let what = if routes.has_host(self.host()) { "has this path" } else { "has this host" };
+                Failure::detailed(Reason::NoRoute, format!("host {}: no route {what}", quoted(self.host())))
+            }
             Unrouted::MethodNotAllowed(_) | Unrouted::Ambiguous => Failure::Unrouted(unrouted),
         })
     }

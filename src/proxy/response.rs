@@ -55,7 +55,7 @@ pub fn failure(
     let status = if withheld.is_some() { failure.withheld_status() } else { failure.status() };
     let status = chosen.unwrap_or(status);
     let detail = failure.detail().filter(|_| disclosure == ErrorDetail::Detailed);
-    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), detail.as_deref(), request_id);
+    let body = problem_json(status, withheld.unwrap_or(failure.reason().word()), detail.as_deref(), Some(request_id));
     let mut response = own(status, Some("application/problem+json"), body.into(), request_id);
     let headers = response.headers_mut();
     if failure.has_retry_after() {
@@ -211,12 +211,13 @@ fn own(
 }
 
 /// The problem document (RFC 9457 §3). `type` is `about:blank` (§4.2.1), so `title` is the phrase of the status.
-fn problem_json(status: StatusCode, reason: &str, detail: Option<&str>, request_id: &str) -> String {
+fn problem_json(status: StatusCode, reason: &str, detail: Option<&str>, request_id: Option<&str>) -> String {
     #[derive(serde::Serialize)]
     struct ProblemDocument<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<&'a str>,
-        instance: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instance: Option<&'a str>,
         reason: &'a str,
         status: u16,
         title: &'a str,
@@ -233,7 +234,7 @@ fn problem_json(status: StatusCode, reason: &str, detail: Option<&str>, request_
 /// not arrive in time, or it speaks plain HTTP to a TLS port.
 pub fn without_request(reason: Reason) -> Vec<u8> {
     let status = failure::status(reason);
-    let body = problem_json(status, reason.word(), None, "");
+    let body = problem_json(status, reason.word(), None, None);
     let phrase = status.canonical_reason().unwrap_or_default();
     format!(
         "HTTP/1.1 {} {phrase}\r\nserver: hookgate\r\ncontent-type: application/problem+json\r\n\

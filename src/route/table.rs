@@ -75,6 +75,12 @@ impl RoutingTable {
         })
     }
 
+    /// Whether a route has this host, or any host. `host` as for [`Self::find`].
+    pub fn has_host(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        !self.index.any.is_empty() || self.index.hosts.contains_key(&host)
+    }
+
     /// The route for a request, by its path as [`validate_path`](super::validate_path) decodes it. `host` has no port; it is compared
     /// case-insensitively and without a final dot.
     ///
@@ -106,6 +112,10 @@ impl HostIndex {
 }
 
 impl Paths {
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.templates.is_empty() && self.prefixes.is_empty()
+    }
+
     /// The routes at this path.
     fn at(&mut self, path: &PathMatch) -> &mut Vec<Arc<Route>> {
         match path {

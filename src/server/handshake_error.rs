@@ -98,6 +98,10 @@ impl HandshakeError {
                 AlertDescription::CertificateRevoked => Self::CertificateRevoked,
                 AlertDescription::ProtocolVersion => Self::ProtocolVersion,
                 AlertDescription::NoApplicationProtocol => Self::NoCommonAlpn,
+                // Which of them a library sends for another host name is its own choice.
+                AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnsupportedCertificate => Self::BadCertificate,
                 _other => Self::Other,
             },
             _other => Self::Other,
@@ -136,7 +140,9 @@ mod tests {
             (Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon), "other"),
             (Error::NoApplicationProtocol, "no_common_alpn"),
             (Error::AlertReceived(AlertDescription::UnknownCA), "unknown_ca"),
-            (Error::AlertReceived(AlertDescription::BadCertificate), "other"),
+            (Error::AlertReceived(AlertDescription::BadCertificate), "bad_certificate"),
+            (Error::AlertReceived(AlertDescription::CertificateUnknown), "bad_certificate"),
+            (Error::AlertReceived(AlertDescription::InternalError), "other"),
             (Error::DecryptError, "other"),
         ] {
             assert_eq!(label(error.clone()), reason, "{error:?}");

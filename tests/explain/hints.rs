@@ -35,8 +35,8 @@ fn a_body_changed_in_transit_is_recognised() {
         ("{\"a\": 1}\n", "{\"a\": 1}", "final newline (LF) was removed"),
         ("{\"a\": 1}\r\n", "{\"a\": 1}", "final newline (CRLF) was removed"),
         ("{\"a\": 1}", "{\"a\": 1}\n", "a final newline was added"),
-        ("{\"a\":1,\"b\":[2]}", "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}", "its sender writes none"),
-        ("{\"a\":1}\n", "{\"a\": 1}\n", "its sender writes none"),
+        ("{\"a\":1,\"b\":[2]}", "{\n  \"a\": 1,\n  \"b\": [\n    2\n  ]\n}", "its sender writes no whitespace"),
+        ("{\"a\":1}\n", "{\"a\": 1}\n", "its sender writes no whitespace"),
         ("{\"a\": 1, \"b\": [2, 3]}", "{\"a\":1,\"b\":[2,3]}", "a space after comma and colon"),
         ("{\n  \"a\": 1\n}", "{\"a\":1}", "indents by two"),
         ("{\"a\":\"\\u00e9\"}", "{\"a\":\"é\"}", "non-ASCII characters as \\u escapes"),
@@ -65,15 +65,16 @@ fn a_time_in_another_unit_and_a_clock_that_is_off_are_recognised() {
 #[test]
 fn a_secret_s_file_with_more_than_the_secret_is_recognised() {
     let (folder, message) = hmac(github(), "{}", None);
-    for content in [
-        "\u{feff}the secret of this endpoint",
-        "\"the secret of this endpoint\"\n",
-        "'the secret of this endpoint'",
-        "  the secret of this endpoint\t\n",
-        "\nthe secret of this endpoint\r\n\r\n",
+    for (content, around) in [
+        ("\u{feff}the secret of this endpoint", "a byte order mark"),
+        ("\"the secret of this endpoint\"\n", "quotes"),
+        ("'the secret of this endpoint'", "quotes"),
+        ("  the secret of this endpoint\t\n", "spaces or line breaks"),
+        ("\nthe secret of this endpoint\r\n\r\n", "spaces or line breaks"),
+        ("\u{feff} 'the secret of this endpoint' \n", "a byte order mark and spaces or line breaks and quotes"),
     ] {
         write(&folder, "secret", content);
-        hints(&folder, &message, NOW, "has a byte order mark, quotes, spaces or empty lines");
+        hints(&folder, &message, NOW, &format!("has {around} around the secret, and the sender does not"));
         let output = hookgate(folder.path(), &["check"]);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(told.contains("has a byte order mark, quotes, spaces or empty lines"), "{content:?}: {told}");

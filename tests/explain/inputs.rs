@@ -39,7 +39,12 @@ fn captures_are_judged_at_their_own_time_and_summed_up_by_cause() {
     assert!(text.starts_with("3 requests: 1 forwarded, 2 rejected\n"), "{text}");
     let rows: Vec<&str> = text.lines().filter(|line| line.contains("invalid_signature ")).collect();
     assert!(rows.len() == 1 && rows[0].trim_start().starts_with("2 "), "{text}");
-    assert!(text.contains("cause    the body was changed in transit: it was re-serialized with whitespace"), "{text}");
+    assert!(
+        text.contains(
+            "cause    the body was changed in transit: it was re-serialized; its sender writes no whitespace"
+        ),
+        "{text}"
+    );
     assert!(text.contains("example  captured/hook/1800000000000-invalid_signature-a.http"), "{text}");
     let (code, text) = run(&folder, &["explain", "captured", "--newest"]);
     assert!(code == 0 && text.contains("2027-01-15T08:00:03Z, at which the request was captured"), "{text}");
@@ -152,6 +157,68 @@ fn cases_are_tested_and_a_difference_is_told_with_its_cause() {
     write(&folder, "cases.yaml", "cases:\n- { name: a, request: gone.http }\n");
     let (code, text) = run(&folder, &["test", "cases.yaml"]);
     assert!(code == 64 && text.contains("cases.yaml:2:") && text.contains("cases[0].expect"), "{text}");
+}
+
+/// A slip in the file of cases is an error at its line, and no case that happens to fail.
+#[test]
+fn cases_that_cannot_have_an_effect_are_errors_with_their_lines() {
+    let (folder, _) = captures();
+    let cases = "cases:\n\
+        - { name: a, sign: { route: hok }, expect: { outcome: forwarded } }\n\
+        - { name: b, sign: { route: hook, claims: { sub: x }, kid: k }, expect: { route: hok } }\n\
+        - { name: c, sign: { route: hook }, expect: { reason: no_route, route: none } }\n";
+    write(&folder, "cases.yaml", cases);
+    let (code, text) = run(&folder, &["test", "cases.yaml"]);
+    assert_eq!(code, 64, "{text}");
+    for problem in [
+        "cases.yaml:2:22: cases[0].sign.route: no route \"hok\"; did you mean hook?",
+        "cases[1].sign.claims: has no effect: the request for the route hook has no token with claims",
+        "cases[1].sign.kid: has no effect",
+        "cases[1].expect.route: no route \"hok\"",
+    ] {
+        assert!(text.contains(problem), "{problem}: {text}");
+    }
+    assert!(!text.contains("cases[2]"), "{text}");
+    write(&folder, "cases.yaml", "cases:\n- { name: a, sign: { method: PUT }, expect: { outcome: forwarded } }\n");
+    let (code, text) = run(&folder, &["test", "cases.yaml"]);
+    assert!(code == 64 && text.contains("expected a `route`, since there are several: "), "{text}");
+}
+
+/// `test` has keys where `explain` has options.
+#[test]
+fn the_hints_of_a_case_name_its_keys() {
+    let folder = folder(&[("hook", json!({ "jwt": { "issuer": "acme", "audience": "a" } }))], None);
+    let text = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    let issuer = TrustedIssuer::new("https://issuer.test/", &["RS256"]).jwks(Jwks::url("https://issuer.test/jwks"));
+    let configuration = Configuration::read(&text).add_issuer("acme", issuer);
+    write(&folder, "gateway.yaml", configuration.route(|route| route.replay_protection("disabled")).to_string());
+    let now: u64 = NOW.parse().unwrap();
+    let token = Issuer::rs256("k1").token(&json!({ "iss": "https://issuer.test/", "aud": "a", "exp": now + 60 }));
+    write(&folder, "a.http", format!("POST /hook HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n"));
+    let case = |now: &str| format!("{{ name: a, now: \"{now}\", request: a.http, expect: {{ outcome: forwarded }} }}");
+    write(&folder, "cases.yaml", format!("cases:\n- {}\n", case(NOW)));
+    let (code, text) = run(&folder, &["test", "cases.yaml"]);
+    assert!(code == 2 && text.contains("under `jwks` of the file of cases") && !text.contains("--"), "{text}");
+    let (folder, message) = captures();
+    write(&folder, "a.http", message);
+    write(&folder, "cases.yaml", format!("cases:\n- {}\n", case("1800003600")));
+    for format in ["text", "json"] {
+        let (_, text) = run(&folder, &["test", "cases.yaml", "--format", format]);
+        assert!(text.contains("set its time with `now`") && !text.contains("--"), "{text}");
+    }
+}
+
+/// A dry run does not hide the reason.
+#[test]
+fn the_reason_is_named_in_a_dry_run() {
+    let (folder, message) = captures();
+    edit(&folder, |route| route.with("mode", "dry_run").with("dry_run_until", "2099-01-01"));
+    write(&folder, "a.http", message);
+    let (code, text) = run(&folder, &["explain", "a.http", "--now", "1800003600"]);
+    assert!(
+        code == 0 && text.contains("\nIt would be forwarded in dry run, and without it rejected: timestamp_too_old\n"),
+        "{text}"
+    );
 }
 
 /// The example of the page runs, and prints what the page says.

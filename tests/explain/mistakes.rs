@@ -58,7 +58,7 @@ fn secrets() -> Vec<Mistake> {
     vec![
         mistake("secret with its prefix, as text", whsec, "with its prefix `whsec_`: set `encoding: utf8`"),
         mistake("newline in the sender's secret", with(&format!("{SECRET}\n")), "the trailing newline of its file"),
-        mistake("quotes in the secret's file", quoted, "a byte order mark, quotes, spaces or empty lines"),
+        mistake("quotes in the secret's file", quoted, "the secret's file has quotes around the secret"),
         mistake("secret of another environment", with("the secret of production"), "a secret that is not in this file"),
     ]
 }
@@ -98,7 +98,7 @@ fn signatures() -> Vec<Mistake> {
     };
     vec![
         mistake("public URL behind a proxy", (at_proxy, signed), "set public_url to https://hooks.example.com/pay"),
-        mistake("re-serialized JSON", spaced, "it was re-serialized with whitespace; its sender writes none"),
+        mistake("re-serialized JSON", spaced, "it was re-serialized; its sender writes no whitespace"),
         Mistake { now: "1800003600", ..mistake("clock, or an old request", clock, "it would have passed 3300 s ago") },
         mistake("name of the header", renamed, "the request has the header x-hub-signature, which is the older one"),
         mistake("encoding of the signature", base64, "the signature is encoded as base64"),

@@ -51,7 +51,7 @@ fn a_rejected_token_is_explained_by_its_claim_its_rule_or_its_key() {
             token(&signer, json!({"groups": ["ops"]})),
             [
                 "claim_mismatch",
-                "the claim /groups does not satisfy `one_of`: it is a list",
+                "the claim /groups does not satisfy `{ one_of: [\"ops\"] }`: it is a list",
                 "the claim is a list that has the value",
             ],
         ),

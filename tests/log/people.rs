@@ -33,7 +33,7 @@ async fn get(address: SocketAddr, path: &str) {
 #[tokio::test]
 async fn a_terminal_gets_short_lines_in_colour() {
     let escapes = regex::Regex::new("\x1b\\[[0-9]*m").unwrap();
-    let expected = r#"^\d\d:\d\d:\d\dZ 404 no_route +GET  /nowhere +- +\d+\.\dms +127\.0\.0\.1 request_id=[0-9a-f]{32} host "localhost"\r?$"#;
+    let expected = r#"^\d\d:\d\d:\d\dZ 404 no_route +GET  /nowhere +- +\d+\.\dms +127\.0\.0\.1 request_id=[0-9a-f]{32} host "localhost": no route has this path\r?$"#;
     let expected = regex::Regex::new(expected).unwrap();
     for (no_color, has_colour) in [("", true), ("1", false)] {
         let (address, admin, folder) = (free_address(), free_address(), TempDir::new().unwrap());

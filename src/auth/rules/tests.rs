@@ -55,6 +55,42 @@ fn bearer(changes: &serde_json::Value) -> String {
     format!("Bearer {}", ED25519.token(Algorithm::EdDSA, r#"{"alg":"EdDSA"}"#, claims))
 }
 
+/// The operator sees which header it is; the value is not shown.
+#[test]
+fn a_credential_that_cannot_be_read_has_a_detail() {
+    let rules = Rules::new(jwt(), None, None);
+    let detail = |values: &[HeaderValue]| {
+        let request = values.iter().fold(Request::post("/"), |request, value| request.header(AUTHORIZATION, value));
+        let head = request.body(()).unwrap().into_parts().0;
+        match verify(&rules, &RequestView::new(&head, UrlBase::Host("hooks.test")), now()) {
+            Err(VerifyError::Rejected(rejection)) => (rejection.reason.word(), rejection.detail.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).unwrap();
+    for (values, expected) in [
+        (vec![value("Bearer é")], ("malformed_credential", "the header `authorization` is not in visible ASCII")),
+        (
+            vec![value("Bearer a!b")],
+            (
+                "malformed_credential",
+                "the token in header `authorization` is empty, or has characters that no token has (RFC 6750 §2.1)",
+            ),
+        ),
+        (
+            vec![value("Bearer a"), value("Bearer b")],
+            ("multiple_credentials", "the header `authorization` occurs more than once"),
+        ),
+        (
+            vec![value("Bearer a, Bearer b")],
+            ("multiple_credentials", "the header `authorization` has a comma, as two values that a proxy joins"),
+        ),
+    ] {
+        let (reason, detail) = detail(&values);
+        assert_eq!((reason, &*detail), expected);
+    }
+}
+
 #[test]
 fn a_good_token_is_granted_with_its_claims() {
     let grant = decide(&Rules::new(jwt(), None, None), &[("authorization", &bearer(&json!({})))]).unwrap();

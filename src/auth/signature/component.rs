@@ -269,7 +269,12 @@ impl Component {
 
     /// Whether it depends on the signature's value.
     pub(super) fn is_of_value(&self) -> bool {
-        matches!(self, Self::Part(_) | Self::ListedHeaders(_))
+        self.part_name().is_some()
+    }
+
+    /// The part of the signature's value that it reads.
+    pub(super) fn part_name(&self) -> Option<&str> {
+        if let Self::Part(name) | Self::ListedHeaders(name) = self { Some(name) } else { None }
     }
 
     pub(super) fn is_url(&self) -> bool {
@@ -370,8 +375,14 @@ fn sorted_form(request: &RequestView<'_>) -> Result<String, VerifyError> {
 
 /// The text of a part of the signature's value.
 fn part<'a>(value: &Value<'a>, key: &str) -> Result<&'a str, VerifyError> {
-    let twice = || if value.has_part(key) { Reason::InvalidSignature } else { Reason::MissingSignedComponent };
-    value.part(key).ok_or_else(|| twice().into())
+    value.part(key).ok_or_else(|| {
+        let (reason, what) = if value.has_part(key) {
+            (Reason::InvalidSignature, "twice the part")
+        } else {
+            (Reason::MissingSignedComponent, "no part")
+        };
+        Rejection::detailed(reason, format!("the signature's value has {what} `{key}`")).into()
+    })
 }
 
 fn listed(request: &RequestView<'_>, names: &str) -> Result<String, VerifyError> {

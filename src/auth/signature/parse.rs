@@ -158,6 +158,11 @@ impl<'a> Value<'a> {
         named.map(|(_, text)| *text)
     }
 
+    /// The signatures as they are written.
+    pub fn signatures(&self) -> &[&'a str] {
+        &self.signatures
+    }
+
     /// The decoded signatures; one that is not strictly encoded is left out.
     pub fn decoded(&self, encoding: Encoding) -> Vec<Vec<u8>> {
         self.signatures.iter().filter_map(|text| encoding.decode(text)).collect()

@@ -2,34 +2,32 @@
 //! change that makes it pass is the cause.
 
 mod bodies;
+mod form;
 mod headers;
 mod message_signature;
 mod secrets;
 mod target;
 mod tokens;
+mod unknown;
 
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::token::Mismatch;
-use super::trial::{Trial, each_signature, passes};
-use crate::auth::encoding::Encoding;
-use crate::auth::locator::{LocatedValue, Locator};
+use super::trial::{Trial, each_signature, passes, signatures};
+use crate::auth::locator::Locator;
 use crate::auth::request::{PublicUrl, UrlVariant};
 use crate::auth::secret::{Hash, SignatureAlgorithm};
-use crate::auth::signature::{Component, Parse, SignaturePolicy};
+use crate::auth::signature::{Component, SignaturePolicy};
 use crate::auth::time::TimestampUnit;
-use crate::auth::{Policy, Reason, Rules};
+use crate::auth::{Policy, Reason};
 use crate::clock::UnixTime;
 use crate::config::{Config, presets};
 pub(super) use target::of_target;
 
 /// The largest clock error that is tried, in seconds.
 const MAX_OFFSET: u64 = 10 * 366 * 24 * 3600;
-
-/// Number of prefixes that are tried: a value has at most a few separators before its signature.
-const MAX_PREFIXES: usize = 8;
 
 /// Reasons for which another body, URL, secret or encoding is tried.
 const OF_CONTENT: &[Reason] = &[
@@ -75,8 +73,8 @@ const CAUSES: &[(&str, FindCause)] = &[
     ("other forms of the body", |_, trial| of_body(trial)),
     ("other public URLs", |_, trial| of_url(trial)),
     ("spellings of the secrets, and secrets of other routes", secrets::of_signature),
-    ("other encodings of the signature", |_, trial| of_encoding(trial)),
-    ("other prefixes of the signature", |_, trial| of_prefix(trial)),
+    ("other encodings of the signature", |_, trial| form::of_encoding(trial)),
+    ("other prefixes of the signature", |_, trial| form::of_prefix(trial)),
     ("other hashes", |_, trial| of_algorithm(trial)),
 ];
 
@@ -96,6 +94,9 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason, mismatche
         hints.extend(of_unit(trial));
     }
     hints.extend(tokens::find(trial, reason));
+    if hints.is_empty() {
+        hints.extend(form::find(trial, reason));
+    }
     let near = mismatches.iter().filter_map(|mismatch| Some(format!("{mismatch}: {}", mismatch.near.as_ref()?)));
     hints.extend(near);
     if OF_TIME.contains(&reason) && hints.is_empty() {
@@ -117,16 +118,9 @@ pub(super) fn find(config: &Config, trial: &Trial<'_>, reason: Reason, mismatche
     if hints.is_empty() {
         hints.extend(reason.hint().map(str::to_owned));
     }
-    if reason == Reason::InvalidSignature
-        && !tried.is_empty()
-        && hints.iter().all(|hint| Some(&**hint) == reason.hint())
-    {
-        hints = vec![format!(
-            "none of these makes it valid: {}. Not tried: a secret that is not in this file. Most likely the sender has \
-             another one (of another environment or endpoint, or from before a rotation): compare it with the one in the \
-             sender's console, and the string to sign above with the sender's",
-            tried.join(", ")
-        )];
+    if hints.iter().all(|hint| Some(&**hint) == reason.hint()) {
+        let unknown = unknown::find(trial, reason, &tried);
+        hints = if unknown.is_empty() { hints } else { unknown };
     }
     hints
 }
@@ -182,8 +176,8 @@ fn of_form(trial: &Trial<'_>, reason: Reason) -> Option<String> {
 }
 
 fn of_body(trial: &Trial<'_>) -> Option<String> {
-    let variants = bodies::variants(&trial.captured.body);
-    let found = variants.into_iter().find(|(_, body)| passes(trial, |_, captured, _| captured.body.clone_from(body)));
+    let mut variants = bodies::variants(&trial.captured.body);
+    let found = variants.find(|(_, body)| passes(trial, |_, captured, _| captured.body.clone_from(body)));
     found.map(|(what, _)| format!("the body was changed in transit: {what}"))
 }
 
@@ -227,61 +221,6 @@ fn of_unknown_url(trial: &Trial<'_>) -> Option<String> {
              other than those in this request was tried; set public_url to the registered URL"
         )
     })
-}
-
-/// Finds a signature after a prefix that is not configured, such as `sha256=`, or without one that is.
-fn of_prefix(trial: &Trial<'_>) -> Option<String> {
-    let view = trial.view();
-    let mut prefixes = Vec::new();
-    for place in trial.route.rules.policy.leaves().into_iter().flat_map(Policy::places) {
-        let value = place.find(&view).ok().flatten().and_then(LocatedValue::into_text).unwrap_or_default().into_owned();
-        let ends = value.match_indices(['=', ':', ',', ' ']).map(|(at, _)| at + 1);
-        prefixes.extend(ends.take(MAX_PREFIXES).filter_map(|end| value.get(..end).map(str::to_owned)));
-    }
-    let encodings = [Encoding::Hex, Encoding::HexUpper, Encoding::Base64, Encoding::Base64Url];
-    let with = |parse: &Parse, encoding: Option<Encoding>| {
-        passes(trial, |route, _, _| {
-            each_signature(&mut route.rules, |policy| {
-                policy.parse = parse.clone();
-                policy.encoding = encoding.unwrap_or(policy.encoding);
-            });
-        })
-    };
-    if with(&Parse::Raw, None) {
-        let expected = signatures(&trial.route.rules).into_iter().find_map(|policy| match &policy.parse {
-            Parse::Prefix(prefix) | Parse::List { prefix, .. } => Some(format!(" {prefix:?}, which the route expects")),
-            Parse::Raw | Parse::Pairs { .. } | Parse::Split { .. } | Parse::Rest { .. } => None,
-        });
-        let expected = expected.unwrap_or_else(|| " and no parts".to_owned());
-        return Some(format!("the signature has no prefix{expected}: its sender must write it, or remove `parse`"));
-    }
-    for prefix in prefixes {
-        let parse = Parse::Prefix(prefix.clone());
-        if std::iter::once(None).chain(encodings.map(Some)).any(|encoding| with(&parse, encoding)) {
-            return Some(format!("the signature follows a prefix: set parse: {{ prefix: {prefix:?} }}"));
-        }
-    }
-    None
-}
-
-/// The signature schemes of a route.
-fn signatures(rules: &Rules) -> Vec<&SignaturePolicy> {
-    let leaves = rules.policy.leaves().into_iter();
-    leaves.filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(&**policy) } else { None }).collect()
-}
-
-fn of_encoding(trial: &Trial<'_>) -> Option<String> {
-    let encodings = [
-        (Encoding::Hex, "hex in lower case (hex)"),
-        (Encoding::HexUpper, "hex in capitals (hex_upper)"),
-        (Encoding::Base64, "base64"),
-        (Encoding::Base64Url, "base64url without padding"),
-        (Encoding::Base64OfHex, "base64 of the text in hex (base64_of_hex)"),
-    ];
-    let found = encodings.into_iter().find(|(encoding, _)| {
-        passes(trial, |route, _, _| each_signature(&mut route.rules, |policy| policy.encoding = *encoding))
-    });
-    found.map(|(_, name)| format!("the signature is encoded as {name}"))
 }
 
 /// Finds a timestamp in another unit, most often milliseconds instead of seconds.

@@ -15,10 +15,14 @@ use crate::config::Config;
 use crate::jwks;
 use crate::route::Route;
 
+/// The advice of `explain` where no key is fetched.
+pub(super) const OFFLINE: &str =
+    "the issuer has a JWKS URL, and nothing is fetched: pass the JWKS with --jwks, or leave out --offline";
+
 /// The keys for one run of a command.
 pub(in crate::cli) struct KeySource {
-    /// No key is fetched.
-    is_offline: bool,
+    /// The advice for missing keys, if no key is fetched.
+    offline: Option<&'static str>,
     /// The time at which keys are said to have been fetched: no request is evaluated at a later one.
     at: UnixTime,
     /// Keys of the JWKS that are not used.
@@ -31,15 +35,15 @@ pub(in crate::cli) struct KeySource {
 
 impl KeySource {
     /// Gives each issuer with a JWKS URL the keys in this file, or else those in its cache. `latest` is the latest time at
-    /// which a request is evaluated.
+    /// which a request is evaluated. With a file, or with `offline`, the advice for missing keys, nothing is fetched.
     pub(in crate::cli) fn prepare(
         config: &Config,
-        (file, is_offline): (Option<&Path>, bool),
+        (file, offline): (Option<&Path>, Option<&'static str>),
         latest: UnixTime,
     ) -> anyhow::Result<Self> {
         let at = SystemClock.now().max(latest);
         let mut source = Self {
-            is_offline: is_offline || file.is_some(),
+            offline: offline.or(file.map(|_| OFFLINE)),
             at,
             skipped: Vec::new(),
             tried: RefCell::default(),
@@ -63,7 +67,7 @@ impl KeySource {
 
     /// Fetches the key sets of a route that were not fetched yet; returns whether there was one.
     pub(super) fn fetch(&self, route: &Route) -> bool {
-        if self.is_offline {
+        if self.offline.is_some() {
             return false;
         }
         let mut fetched_any = false;
@@ -101,11 +105,7 @@ impl KeySource {
 
     /// The advice for keys that are not available.
     pub(super) fn hint(&self) -> &'static str {
-        if self.is_offline {
-            "the issuer has a JWKS URL, and nothing is fetched: pass the JWKS with --jwks, or leave out --offline"
-        } else {
-            "the keys of the issuer cannot be fetched from here: pass the JWKS with --jwks"
-        }
+        self.offline.unwrap_or("the keys of the issuer cannot be fetched from here: pass the JWKS with --jwks")
     }
 }
 

@@ -49,6 +49,12 @@ pub(super) fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut Sign
     walk(&mut rules.policy, &mut change);
 }
 
+/// The signature schemes of a route.
+pub(super) fn signatures(rules: &Rules) -> Vec<&SignaturePolicy> {
+    let leaves = rules.policy.leaves().into_iter();
+    leaves.filter_map(|leaf| if let Policy::Signature(policy) = leaf { Some(&**policy) } else { None }).collect()
+}
+
 impl Trial<'_> {
     pub(super) fn view(&self) -> RequestView<'_> {
         let view = RequestView::new(&self.captured.head, self.route.url_base(self.captured.host()));

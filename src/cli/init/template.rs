@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cli::presets::page;
-use crate::config::file::preset::{ChallengeYaml, PresetYaml};
+use crate::config::file::preset::{ChallengeYaml, PresetYaml, RedeliveryYaml};
 use crate::config::presets;
 use crate::config::values::{parse_duration, parse_size, write_size};
 
@@ -263,7 +263,7 @@ fn replay_protection(answers: &Answers) -> String {
     match (&answers.scheme, answers.replay_protection) {
         (SchemeAnswers::Preset(preset), true) => {
             let ttl = written(ttl(&preset.preset));
-            let why = match (&preset.preset.retry_window, preset.preset.retries.starts_with("never")) {
+            let why = match (&preset.preset.retry_window, preset.preset.redelivery == Some(RedeliveryYaml::Never)) {
                 (Some(window), _) => format!("the provider retries for {window}"),
                 (None, true) => "the provider never retries".to_owned(),
                 (None, false) => "the time in which the provider retries is not documented".to_owned(),

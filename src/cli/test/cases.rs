@@ -8,11 +8,12 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::Reason;
-use crate::config::ConfigErrors;
+use crate::auth::{Policy, Reason};
+use crate::cli::sign::needed;
 use crate::config::file::Number;
 use crate::config::reader::{self, Field, List, Problems, Report, Section};
 use crate::config::yaml;
+use crate::config::{Config, ConfigErrors};
 use crate::metrics::Outcome;
 
 /// The outcomes that a request can have without an upstream and a store.
@@ -75,14 +76,72 @@ pub(super) struct ExpectYaml {
     pub(super) route: Field<String>,
 }
 
-/// Reads and checks the file.
-pub(super) fn read(path: &Path) -> Result<CasesYaml, ConfigErrors> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(&*name, error.to_string()))?;
-    parse(&text).map_err(|problems| ConfigErrors::new(name, problems))
+/// A file that was read, and is not yet compared with a configuration.
+pub(super) struct Cases {
+    name: String,
+    file: CasesYaml,
+    report: Report,
 }
 
-fn parse(text: &str) -> Result<CasesYaml, Vec<crate::config::Problem>> {
+impl Cases {
+    /// Reads the file, and checks what does not depend on the configuration.
+    pub(super) fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigErrors::unreadable(&*name, error.to_string()))?;
+        match parse(&text) {
+            Ok((file, report)) => Ok(Self { name, file, report }),
+            Err(problems) => Err(ConfigErrors::new(name, problems)),
+        }
+    }
+
+    /// The cases, if each names routes of the configuration, and for a generated request only keys that have an effect.
+    pub(super) fn checked(self, config: &Config) -> Result<CasesYaml, ConfigErrors> {
+        let Self { name, file, mut report } = self;
+        for case in file.cases.iter() {
+            check_names(case, config, &mut report.problems);
+            if case.sign.is_written {
+                check_effects(&case.sign, config, &mut report.problems);
+            }
+        }
+        let problems = report.problems.into_vec();
+        if problems.is_empty() { Ok(file) } else { Err(ConfigErrors::new(name, problems)) }
+    }
+}
+
+/// Checks the names of routes.
+fn check_names(case: &CaseYaml, config: &Config, problems: &mut Problems) {
+    let names: Vec<&str> = config.snapshot.routes.routes().map(|route| &*route.name).collect();
+    let is_none = case.expect.route.text() == Some("none");
+    for field in [Some(&case.sign.route), Some(&case.expect.route).filter(|_| !is_none)].into_iter().flatten() {
+        let Some(text) = field.text().filter(|text| !names.contains(text)) else { continue };
+        let nearest = reader::nearest(text, names.iter().copied()).map(|name| format!("did you mean {name}?"));
+        let nearest = nearest.unwrap_or_else(|| format!("the routes are {}", names.join(", ")));
+        problems.add(field.at, format!("no route {text:?}; {nearest}"));
+    }
+    if case.sign.is_written && !case.sign.route.is_written() && names.len() > 1 {
+        problems.add(case.sign.at, format!("expected a `route`, since there are several: {}", names.join(", ")));
+    }
+}
+
+/// Checks that the route's credential has the claims and the key ID of a generated request.
+fn check_effects(sign: &SignYaml, config: &Config, problems: &mut Problems) {
+    let mut routes = config.snapshot.routes.routes();
+    let Some(route) = routes.find(|route| sign.route.text().is_none_or(|name| *route.name == *name)) else { return };
+    let leaves = needed(&route.rules.policy);
+    let has_claims = leaves.iter().any(|leaf| matches!(leaf, Policy::Jwt(_)));
+    let has_key_id = |leaf: &&Policy| matches!(leaf, Policy::Detached(_) | Policy::MessageSignature(_));
+    let has_key_id = has_claims || leaves.iter().any(has_key_id);
+    let unused = |what: &str| format!("has no effect: the request for the route {} has no {what}", route.name);
+    if let Some(at) = sign.claims.written_at().filter(|_| !has_claims) {
+        problems.add(at, unused("token with claims"));
+    }
+    if let Some(at) = sign.kid.written_at().filter(|_| !has_key_id) {
+        problems.add(at, unused("token and no HTTP message signature"));
+    }
+}
+
+fn parse(text: &str) -> Result<(CasesYaml, Report), Vec<crate::config::Problem>> {
     let document = yaml::read(text)?;
     let (file, mut report): (CasesYaml, Report) = reader::read(&document, Report::default());
     let problems = &mut report.problems;
@@ -90,7 +149,7 @@ fn parse(text: &str) -> Result<CasesYaml, Vec<crate::config::Problem>> {
         problems.add_unless_known(file.cases.at, "expected at least one case");
     }
     file.cases.iter().for_each(|case| check(case, problems));
-    if problems.is_empty() { Ok(file) } else { Err(report.problems.into_vec()) }
+    if problems.is_empty() { Ok((file, report)) } else { Err(report.problems.into_vec()) }
 }
 
 fn check(case: &Section<CaseYaml>, problems: &mut Problems) {
@@ -136,7 +195,7 @@ mod tests {
                     - name: b\n    request: b.http\n    client_address: here\n    expect: { reason: token_expire }\n  \
                     - request: c.http\n    expects: {}\n";
         let problems: Vec<String> =
-            parse(text).unwrap_err().iter().map(|it| format!("{} {}", it.field, it.message)).collect();
+            parse(text).err().unwrap().iter().map(|it| format!("{} {}", it.field, it.message)).collect();
         let problems = problems.join("\n");
         for problem in [
             "cases[0] expected exactly one of `request`",

@@ -15,6 +15,7 @@ use crate::clock::UnixTime;
 use crate::config::compiled::TimedWarning;
 use crate::config::error::Problem;
 use crate::config::file::RouteYaml;
+use crate::config::file::preset::RedeliveryYaml;
 use crate::config::presets;
 use crate::config::reader::Location;
 use crate::route::{EndpointAddress, PathMatch, Route};
@@ -121,9 +122,8 @@ impl Compiler<'_> {
     /// Warns of a preset without `replay_protection` whose provider retries, and whose events have an id.
     pub(super) fn warn_of_retries(&mut self, file: &RouteYaml, policy: &Policy) {
         let preset = |leaf: &&Policy| match leaf {
-            Policy::Signature(policy) => presets::find(&policy.name).is_some_and(|preset| {
-                !preset.retries.starts_with("never") && preset.retries != "not documented" && preset.repeats.is_none()
-            }),
+            Policy::Signature(policy) => presets::find(&policy.name)
+                .is_some_and(|preset| preset.redelivery == Some(RedeliveryYaml::Automatic) && preset.repeats.is_none()),
             Policy::Jwt(_)
             | Policy::Detached(_)
             | Policy::MessageSignature(_)

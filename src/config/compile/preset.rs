@@ -16,7 +16,7 @@ use crate::auth::issuer::{Issuer, IssuerClaim};
 use crate::auth::keys::{Algorithm, KeySet, Keys, PinnedRoot};
 use crate::auth::secret::Secret;
 use crate::auth::tenants::{Secrets, TenantSecrets};
-use crate::config::file::preset::{DetachedYaml, ErrorFormatYaml, EvidenceKind, PresetYaml, X5cYaml};
+use crate::config::file::preset::{DetachedYaml, ErrorFormatYaml, EvidenceKind, PresetYaml, RedeliveryYaml, X5cYaml};
 use crate::config::file::{AuthScheme, SecretEncoding, SecretYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location, Report, nearest};
@@ -47,7 +47,7 @@ impl Compiler<'_> {
         }
         scope.preset = Some(name.to_owned());
         if let Some(size) = &preset.largest_body {
-            let never_retries = preset.retries.starts_with("never");
+            let never_retries = preset.redelivery == Some(RedeliveryYaml::Never);
             scope.largest_body = Some(LargestBody { preset: name.to_owned(), size: size.clone(), never_retries });
         }
         if preset.error_format == Some(ErrorFormatYaml::Secevent) {

@@ -10,6 +10,7 @@ use crate::auth::locator::Locator;
 use crate::auth::replay_protection::{NoReplayId, ReplayIdSource};
 use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
+use crate::config::file::preset::RedeliveryYaml;
 use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml, StoreYaml};
 use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
 use crate::config::presets;
@@ -235,7 +236,7 @@ fn writes_jwt(auth: &AuthYaml) -> bool {
 fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
     any_scheme(auth, &|scheme| {
         let preset = scheme.preset.text().and_then(presets::find);
-        preset.is_some_and(|preset| !preset.retries.starts_with("never"))
+        preset.is_some_and(|preset| preset.redelivery != Some(RedeliveryYaml::Never))
     })
 }
 

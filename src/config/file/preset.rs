@@ -28,8 +28,10 @@ pub struct PresetYaml {
     pub evidence: Option<EvidenceYaml>,
     /// Why two events may have the same signed content. Such a preset has no replay id: the second event would be lost.
     pub repeats: Option<String>,
-    /// The provider's retries after a failed delivery.
+    /// The provider's retries after a failed delivery, in words, or `not documented`.
     pub retries: String,
+    /// Whether the provider retries at all, where documented.
+    pub redelivery: Option<RedeliveryYaml>,
     /// The time from the first delivery of an event to its last retry, where documented.
     pub retry_window: Option<String>,
     /// The largest body that the provider sends, where documented.
@@ -81,6 +83,16 @@ impl PresetYaml {
     }
 }
 
+/// Whether a provider sends an event again after a failed delivery
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedeliveryYaml {
+    /// By itself, at least after some responses.
+    Automatic,
+    /// Not by itself.
+    Never,
+}
+
 /// The evidence that a preset verifies the provider's own requests
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,6 +124,8 @@ pub enum EvidenceKind {
 pub struct PresetSecretYaml {
     /// A description of the secret, and where the provider shows it.
     pub what: String,
+    /// The beginning of every such secret, if the provider gives it one and it is a part of the secret.
+    pub begins_with: Option<String>,
     /// The encoding of the secret as the provider shows it.
     pub encoding: SecretEncoding,
     /// The hash of the secret that is the key, if the provider uses one.

@@ -1,18 +1,15 @@
 //! Hints about secrets: one that was read in the wrong encoding, with more than the secret around it, or of another route.
 
+mod spelling;
+
 use zeroize::Zeroizing;
 
 use super::super::trial::{Trial, each_signature, passes};
-use crate::auth::encoding::Encoding;
 use crate::auth::secret::{Secret, SecretKey};
 use crate::auth::{Policy, Rules};
-use crate::config::Config;
-use crate::config::file::SecretEncoding;
-use crate::config::values::{cleaned_secret, decode_secret};
+use crate::config::values::decode_secret;
+use crate::config::{Config, presets};
 use crate::route::Route;
-
-/// A secret of the route in another spelling, with what follows from it.
-type Spelling = (Vec<u8>, &'static str);
 
 /// The secrets of the signatures and static tokens of a route.
 fn secrets_of(rules: &Rules, tenant: Option<&str>) -> Vec<Secret> {
@@ -80,21 +77,52 @@ pub(super) fn of_static_token(config: &Config, trial: &Trial<'_>) -> Option<Stri
     find(config, trial, set)
 }
 
+/// The kind of a configured secret that cannot be one of this preset, such as an API key or a placeholder.
+pub(super) fn of_kind(trial: &Trial<'_>) -> Option<String> {
+    trial.route.rules.policy.leaves().into_iter().find_map(|leaf| {
+        let (scheme, secrets) = match leaf {
+            Policy::Signature(policy) => (&policy.name, &policy.secrets),
+            Policy::Token(policy) => (&policy.name, &policy.secrets),
+            Policy::Jwt(_)
+            | Policy::Detached(_)
+            | Policy::MessageSignature(_)
+            | Policy::ClientCertificate(_)
+            | Policy::AllOf(_)
+            | Policy::AnyOf(_)
+            | Policy::Public => return None,
+        };
+        let preset = presets::find(scheme);
+        let expected = preset.as_ref().and_then(|preset| preset.secret.as_ref());
+        secrets.of(trial.tenant.as_deref()).iter().find_map(|secret| {
+            let text = std::str::from_utf8(secret.key.shared()?).ok()?;
+            spelling::other_kind(text, expected.map(|expected| (&**scheme, expected)))
+        })
+    })
+}
+
 fn find(config: &Config, trial: &Trial<'_>, set: impl Fn(&mut Route, &Secret)) -> Option<String> {
     let with = |key: SecretKey| passes(trial, |route, _, _| set(route, &Secret::new(0, key)));
+    let key = |bytes: &[u8]| SecretKey::from_secret(Zeroizing::new(bytes.to_vec())).ok();
     for secret in secrets_of(&trial.route.rules, trial.tenant.as_deref()) {
         let Some(raw) = secret.key.shared() else { continue };
-        let key = |bytes: Vec<u8>| SecretKey::from_secret(Zeroizing::new(bytes)).ok();
-        let decoded =
-            [(SecretEncoding::Hex, "hex"), (SecretEncoding::Base64, "base64"), (SecretEncoding::Whsec, "whsec")];
-        for (encoding, name) in decoded {
-            let decoded = decode_secret(raw, encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
-            if decoded.is_some_and(with) {
-                return Some(format!("the secret is encoded as {name}: set `encoding: {name}`"));
+        let alone = spelling::alone(raw);
+        for (text, hint) in &alone {
+            if key(text).is_some_and(with) {
+                return Some(hint.clone());
             }
         }
-        if let Some((_, hint)) = spellings(raw).into_iter().find(|(text, _)| key(text.clone()).is_some_and(with)) {
-            return Some(hint.to_owned());
+        let of_raw = std::iter::once((raw, "")).chain(alone.iter().map(|(text, hint)| (&**text, hint.as_str())));
+        for (text, hint) in of_raw {
+            for (encoding, name) in spelling::ENCODINGS {
+                let decoded = decode_secret(text, *encoding).and_then(|secret| SecretKey::from_secret(secret).ok());
+                if decoded.is_some_and(with) {
+                    let and = if hint.is_empty() { String::new() } else { format!("{hint}; and ") };
+                    return Some(format!("{and}the secret is encoded as {name}: set `encoding: {name}`"));
+                }
+            }
+        }
+        if let Some((_, hint)) = spelling::of_sender(raw).into_iter().find(|(text, _)| key(text).is_some_and(with)) {
+            return Some(hint);
         }
     }
     let others = config.snapshot.routes.routes().filter(|route| route.name != trial.route.name);
@@ -102,37 +130,4 @@ fn find(config: &Config, trial: &Trial<'_>, set: impl Fn(&mut Route, &Secret)) -
     others.next().map(|route| {
         format!("it is made with a secret of the route {}: a previous secret, or that of another endpoint", route.name)
     })
-}
-
-fn spellings(raw: &[u8]) -> Vec<Spelling> {
-    let as_text = "the sender uses the secret as text: set `encoding: utf8`";
-    let around = |before: &[u8], after: &[u8]| [before, raw, after].concat();
-    let mut spellings: Vec<Spelling> = Vec::new();
-    if let Some(text) = cleaned_secret(raw) {
-        let hint =
-            "the secret's file has a byte order mark, quotes, spaces or empty lines around the secret: remove them";
-        spellings.push((text.to_vec(), hint));
-    }
-    if let Some(text) = raw.strip_prefix(b"whsec_") {
-        spellings
-            .push((text.to_vec(), "the sender uses the secret without its prefix `whsec_`: remove it from the file"));
-    }
-    let base64 = Encoding::Base64.encode(raw);
-    spellings.extend([
-        (Encoding::Hex.encode(raw).into_bytes(), as_text),
-        (Encoding::HexUpper.encode(raw).into_bytes(), as_text),
-        (base64.clone().into_bytes(), as_text),
-        (
-            format!("whsec_{base64}").into_bytes(),
-            "the sender uses the secret as text, with its prefix `whsec_`: set `encoding: utf8`",
-        ),
-        (around(b"", b"\n"), "the sender uses the secret with the trailing newline of its file"),
-        (around(b"", b"\r\n"), "the sender uses the secret with the trailing line break (CRLF) of its file"),
-        (around(b"\"", b"\""), "the sender uses the secret with quotes around it"),
-        (around(b"'", b"'"), "the sender uses the secret with quotes around it"),
-        (around(b"\xef\xbb\xbf", b""), "the sender uses the secret with a byte order mark before it"),
-        (around(b"", b" "), "the sender uses the secret with a space after it"),
-        (around(b" ", b""), "the sender uses the secret with a space before it"),
-    ]);
-    spellings
 }
