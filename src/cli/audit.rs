@@ -46,7 +46,7 @@ pub(super) fn audit(arguments: &AuditArguments) -> anyhow::Result<()> {
         anyhow::Ok(target.marked(!arguments.no_marker))
     };
     let target = resolve(&arguments.url)?;
-    // A name that has no address here is no error: the application shall not be reachable.
+    // A name that has no address here is no error: the application must not be reachable.
     let upstream = match arguments.upstream_direct.as_deref().map(resolve) {
         Some(Err(error)) if !error.is::<InvalidCommandLine>() => Some(Err(format!("{error:#}"))),
         other => other.transpose()?.map(Ok),

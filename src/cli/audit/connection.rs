@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::sign::Draft;
 use super::credential::masked_target;
-use super::finding::Evidence;
+use super::finding::{Evidence, Outcome};
 use super::probe::Check;
 use super::report::masked;
 use super::target::Target;
@@ -20,16 +20,6 @@ const ANNOUNCED: u64 = 1 << 30;
 
 /// How long a server may take to reject the head of a request.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The result of one probe.
-pub(super) enum Outcome {
-    /// The endpoint did as it should.
-    Held,
-    /// The endpoint has the weakness.
-    Weak(Evidence),
-    /// Neither could be shown, and why.
-    Undecided(String),
-}
 
 pub(super) async fn check(
     check: Check,

@@ -71,6 +71,16 @@ pub(super) struct Evidence {
     pub(super) response: String,
 }
 
+/// The result of one probe.
+pub(super) enum Outcome {
+    /// The endpoint did as it should.
+    Held,
+    /// The endpoint has the weakness.
+    Weak(Evidence),
+    /// Neither could be shown, and why.
+    Undecided(String),
+}
+
 /// A rule without a result.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Unchecked {

@@ -4,9 +4,8 @@ mod html;
 mod sarif;
 
 use super::super::sign::Draft;
-use super::connection::Outcome;
 use super::credential::{masked_target, masked_value};
-use super::finding::AuditReport;
+use super::finding::{AuditReport, Outcome};
 use super::knowledge::Knowledge;
 use super::probe::Probe;
 use super::target::{Answer, Target};

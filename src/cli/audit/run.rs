@@ -1,6 +1,7 @@
 //! Sends the probes, and decides by the responses.
 
-use std::collections::BTreeSet;
+mod acts;
+
 use std::time::Duration;
 
 use anyhow::bail;
@@ -11,12 +12,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::super::sign::{Draft, random_id};
 use super::arguments::AuditArguments;
 use super::catalogue::{Depth, rule};
-use super::connection::{self, Outcome, is_of_certificate};
+use super::connection::{self, is_of_certificate};
 use super::credential;
-use super::finding::{AuditReport, Evidence};
+use super::finding::{AuditReport, Evidence, Outcome};
 use super::knowledge::{Knowledge, Source};
 use super::passive::{self, ProbeResponse};
-use super::probe::{Act, Check, Probe};
+use super::probe::{Act, Probe};
 use super::probes::{self, STAGES, Stage};
 use super::report::{described, masked};
 use super::results::Results;
@@ -25,9 +26,6 @@ use super::timing::TimingComparison;
 
 /// Responses with a server error, or missing ones, in a row after which the audit asks whether the endpoint is well.
 const DISTRESS: usize = 5;
-
-/// Why a response with 429 says nothing.
-const LIMITED: &str = "the endpoint limits the rate (429)";
 
 /// The longest time that the audit waits because a response with 429 says so.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -62,13 +60,6 @@ pub(super) struct Run<'t> {
     /// The normalized response with 2xx to a request without a credential, if it differs from that to a valid one.
     rejection: Option<String>,
     timing: Option<TimingComparison>,
-}
-
-/// Responses to requests without a credential.
-struct Surroundings {
-    accepts_all: bool,
-    /// The response at a path beside that of the endpoint.
-    other_path: Result<Answer, String>,
 }
 
 /// A path beside this one: its last segment with more letters.
@@ -123,13 +114,10 @@ impl<'t> Run<'t> {
         self.require_endpoint(&blank)?;
         self.learn_rejection(&blank).await?;
         let nowhere = Draft { target: beside(&self.known.blank.target), ..self.known.blank.clone() };
-        let surroundings = Surroundings {
-            accepts_all: self.is_accepted(&blank),
-            other_path: self.send(&nowhere).await.map_err(|error| format!("at another path: {error:#}")),
-        };
+        let other_path = self.send(&nowhere).await.map_err(|error| format!("at another path: {error:#}"));
         for stage in STAGES {
             for probe in probes::of(stage, self.known, self.target, arguments)? {
-                match self.reason_against(&probe, &surroundings, arguments) {
+                match self.reason_against(&probe, &other_path, arguments) {
                     Some(reason) => self.results.undecided(probe.rule, &reason),
                     None => self.probe(&probe).await,
                 }
@@ -144,8 +132,13 @@ impl<'t> Run<'t> {
         self.judge_responses().await
     }
 
-    /// Why a probe is not sent.
-    fn reason_against(&self, probe: &Probe, at: &Surroundings, arguments: &AuditArguments) -> Option<String> {
+    /// Why a probe is not sent. `other_path`: the response to a request without a credential beside the endpoint.
+    fn reason_against(
+        &self,
+        probe: &Probe,
+        other_path: &Result<Answer, String>,
+        arguments: &AuditArguments,
+    ) -> Option<String> {
         let needs_rejection = match probe.act {
             Act::Reject(_)
             | Act::Once { .. }
@@ -158,13 +151,14 @@ impl<'t> Run<'t> {
         if probe.side_effects && !arguments.allow_side_effects {
             return Some("needs --allow-side-effects: the request has a valid credential".to_owned());
         }
-        if at.accepts_all && needs_rejection && probe.rule != "unauthenticated-accepted" {
+        let accepts_all = self.results.is_weak("unauthenticated-accepted");
+        if accepts_all && needs_rejection && probe.rule != "unauthenticated-accepted" {
             return Some("the endpoint accepts a request without a credential".to_owned());
         }
         if probe.rule == "replay-changed-id" && self.results.is_weak("replay-accepted") {
             return Some("the endpoint processes the unchanged request twice".to_owned());
         }
-        match (&probe.act, &at.other_path) {
+        match (&probe.act, other_path) {
             (Act::Elsewhere(_), Err(error)) => Some(error.clone()),
             (Act::Elsewhere(_), Ok(answer)) if self.is_accepted(answer) => {
                 Some("the server accepts a request at any path".to_owned())
@@ -322,132 +316,6 @@ impl<'t> Run<'t> {
         let is_of_response = matches!(probe.act, Act::Reject(_) | Act::Changed { .. } | Act::Timing { .. });
         let needs = rule(probe.rule).map_or(Depth::Blind, |rule| rule.needs);
         is_of_response && needs > Depth::Blind && self.control.is_none()
-    }
-
-    async fn reject(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        let answer = self.send(draft).await?;
-        if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(Outcome::Undecided(LIMITED.to_owned()));
-        }
-        let is_accepted = self.is_accepted(&answer);
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
-        self.record(probe, draft, answer);
-        Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
-    }
-
-    async fn changed(&mut self, probe: &Probe, base: &Draft, changed: &Draft) -> anyhow::Result<Outcome> {
-        let before = self.send(base).await?;
-        if self.is_accepted(&before) {
-            let why = format!("the endpoint accepts {} without a credential, too", base.method);
-            return Ok(Outcome::Undecided(why));
-        }
-        self.reject(probe, changed).await
-    }
-
-    async fn malformed(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        let answer = self.send(draft).await?;
-        let is_error = passive::is_unexpected(answer.status);
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
-        self.record(probe, draft, answer);
-        Ok(if is_error { Outcome::Weak(evidence) } else { Outcome::Held })
-    }
-
-    fn record(&mut self, probe: &Probe, draft: &Draft, answer: Answer) {
-        let is_credential = |name: &str| match self.known.credentials.as_slice() {
-            [] => name == "authorization",
-            names => names.iter().any(|known| known == name),
-        };
-        let has_credential = draft.headers.iter().any(|(name, value)| is_credential(name) && !value.is_empty());
-        self.answers.push(ProbeResponse {
-            probe: probe.name.clone(),
-            draft: draft.clone(),
-            has_credential: has_credential && matches!(probe.act, Act::Reject(_)),
-            secrets: [probe.secrets.as_slice(), &self.known.secrets].concat(),
-            answer,
-        });
-    }
-
-    async fn once(&mut self, probe: &Probe, first: &Draft, again: &Draft) -> anyhow::Result<Outcome> {
-        // The control has used a captured request or a given body up.
-        let before = match self.control.clone() {
-            Some(control) if self.known.has_one_event() => control,
-            Some(_) | None => self.send(first).await?,
-        };
-        if !self.is_accepted(&before) {
-            return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
-        }
-        let after = self.send(again).await?;
-        if after.status == StatusCode::TOO_MANY_REQUESTS || after.status.is_server_error() {
-            return Ok(Outcome::Undecided(format!("the second request got {}", after.status)));
-        }
-        // An application may acknowledge a duplicate with 200. Then its response differs from that to the event.
-        let is_processed = after.status.is_success() && passive::normalized(&before) == passive::normalized(&after);
-        let evidence = self.evidence_of(&probe.name, again, &after);
-        Ok(if is_processed { Outcome::Weak(evidence) } else { Outcome::Held })
-    }
-
-    async fn retry(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        self.pace.tick().await;
-        self.requests += 1;
-        self.target.break_off(draft).await?;
-        let answer = self.send(draft).await?;
-        if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
-            return Ok(Outcome::Undecided(format!("the second request got {}", answer.status)));
-        }
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
-        Ok(if self.is_accepted(&answer) { Outcome::Held } else { Outcome::Weak(evidence) })
-    }
-
-    /// Both requests in turn, in an order that a periodic load does not follow, each pair newly signed.
-    async fn timing(&mut self, probe: &Probe, samples: u32) -> anyhow::Result<Outcome> {
-        let mut times = [Vec::new(), Vec::new()];
-        let mut statuses = BTreeSet::new();
-        let mut request = String::new();
-        for round in 0..samples {
-            let Some(pair) = probes::timing_pair(self.known)? else { break };
-            let order = if random_id().as_bytes().first().is_some_and(|byte| byte % 2 == 0) { [0, 1] } else { [1, 0] };
-            for kind in order {
-                let (Some(draft), Some(times)) = (pair.get(kind), times.get_mut(kind)) else { continue };
-                let answer = self.send(draft).await?;
-                times.push(answer.time);
-                statuses.insert(answer.status);
-                request = masked(draft);
-            }
-            let is_of_no_use =
-                |status: &StatusCode| !status.is_client_error() || *status == StatusCode::TOO_MANY_REQUESTS;
-            if statuses.len() > 1 || statuses.iter().any(is_of_no_use) {
-                let why = format!("the responses have the statuses {statuses:?} after {} samples", round + 1);
-                return Ok(Outcome::Undecided(why));
-            }
-        }
-        let [first_wrong, last_wrong] = &times;
-        let comparison = TimingComparison::new(first_wrong, last_wrong);
-        let evidence = Evidence { probe: probe.name.clone(), request, response: comparison.text() };
-        let differs = comparison.differs();
-        self.timing = Some(comparison);
-        Ok(if differs { Outcome::Weak(evidence) } else { Outcome::Held })
-    }
-
-    async fn connection(&mut self, probe: &Probe, check: Check) -> anyhow::Result<Outcome> {
-        self.pace.tick().await;
-        self.requests += 1;
-        connection::check(check, &probe.name, self.target, self.upstream, &self.known.blank).await
-    }
-
-    async fn rejection_rate(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
-        let mut last = None;
-        for _ in 0..50 {
-            let answer = self.send_once(draft).await?;
-            if answer.status == StatusCode::TOO_MANY_REQUESTS {
-                return Ok(Outcome::Held);
-            }
-            if self.is_accepted(&answer) {
-                return Ok(Outcome::Undecided("the endpoint accepts the invalid request".to_owned()));
-            }
-            last = Some(answer);
-        }
-        let Some(answer) = last else { return Ok(Outcome::Held) };
-        Ok(Outcome::Weak(self.evidence_of(&probe.name, draft, &answer)))
     }
 
     /// Findings that follow from the responses alone.

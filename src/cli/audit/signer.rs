@@ -124,7 +124,7 @@ impl RequestSigner {
         for secret in secrets.iter().flat_map(|secrets| secrets.iter()) {
             let SecretKey::Shared(bytes) = &secret.key else { continue };
             texts.extend([
-                String::from_utf8_lossy(&**bytes).into_owned(),
+                String::from_utf8_lossy(bytes).into_owned(),
                 hex::encode(&**bytes),
                 STANDARD.encode(&**bytes),
             ]);

@@ -31,7 +31,7 @@ const MAX_RESPONSE: usize = 64 << 10;
 pub(in crate::cli) struct InvalidCommandLine(pub(super) anyhow::Error);
 
 /// The parts of the URL under audit.
-struct EndpointUrl {
+struct AuditUrl {
     is_tls: bool,
     host: String,
     port: u16,
@@ -39,7 +39,7 @@ struct EndpointUrl {
     path: String,
 }
 
-impl FromStr for EndpointUrl {
+impl FromStr for AuditUrl {
     type Err = anyhow::Error;
 
     fn from_str(url: &str) -> anyhow::Result<Self> {
@@ -110,7 +110,7 @@ impl Target {
         ca: Option<&Path>,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let EndpointUrl { is_tls, host, port, authority, path } = url.parse().map_err(InvalidCommandLine)?;
+        let AuditUrl { is_tls, host, port, authority, path } = url.parse().map_err(InvalidCommandLine)?;
         let address = (host.as_str(), port).to_socket_addrs();
         let address = address.with_context(|| format!("cannot resolve {host}"))?.next();
         let address = address.with_context(|| format!("{host} has no address"))?;
@@ -359,10 +359,10 @@ mod tests {
             "http://a:0/",
             "http:///x",
         ] {
-            assert!(url.parse::<EndpointUrl>().is_err(), "{url}");
+            assert!(url.parse::<AuditUrl>().is_err(), "{url}");
         }
-        let url: EndpointUrl = "https://[::1]:8443/webhook?a=b".parse().unwrap();
+        let url: AuditUrl = "https://[::1]:8443/webhook?a=b".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 8443, "/webhook?a=b"));
-        assert_eq!("http://a".parse::<EndpointUrl>().unwrap().port, 80);
+        assert_eq!("http://a".parse::<AuditUrl>().unwrap().port, 80);
     }
 }

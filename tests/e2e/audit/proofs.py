@@ -478,7 +478,7 @@ def found(endpoint):
     """The rules that the endpoint breaks."""
     rows = [(rule, *row) for rule, rows in PROOFS.items() for row in rows]
     proofs = [(rule, attack) for rule, depth, of, attack in rows if fits(endpoint, depth, of)]
-    # What exceeds the limit of rejections comes last.
+    # The proof that exceeds the limit of rejections comes last.
     proofs.sort(key=lambda row: row[0] == "rejection-rate-unlimited")
     return {rule for rule, attack in proofs if attack(endpoint)}
 

@@ -135,7 +135,7 @@ class Receivers:
         return {finding["rule"] for finding in json.loads(report.read_text())["findings"]}, None
 
     def given(self, endpoint, depth):
-        """What an audit of this depth knows."""
+        """The arguments that give an audit its depth."""
         if depth == "blind":
             return []
         if depth == "captured":
@@ -167,7 +167,7 @@ def of_depth(rules, depth):
 
 
 def compare(endpoint, depth, found):
-    """What is false, lost and missed."""
+    """The findings that are false, lost and missed."""
     expected, missed, allowed = (of_depth(endpoint.get(key), depth) for key in ["expected", "missed", "allowed"])
     return {"FALSE": found - expected - missed - allowed, "LOST": expected - found, "missed": missed - expected - found}
 

@@ -85,7 +85,7 @@ fn unbound(known: &Knowledge, good: &Draft) -> anyhow::Result<Option<Probe>> {
     let draft = Draft { body: changed_body(&good.body), ..good.clone() };
     let name = "another body with the same signature";
     match &known.source {
-        Source::Signer(signer) if signer.signature().is_some() => {
+        Source::Signer(signer) if signer.signature().is_some_and(SignaturePolicy::binds_body) => {
             // The right signature of the changed body.
             let mut unsigned = without(&draft, |name| known.is_credential(name));
             unsigned.target = signer.draft().target;

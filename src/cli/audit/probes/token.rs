@@ -157,7 +157,12 @@ impl<'s> Forge<'s> {
                 self.issued(&critical, claims()?.as_bytes())?,
             )
             .valid(),
-            Probe::reject("token-type-confusion", "a token with typ logout+jwt", self.issued(&typed, claims()?.as_bytes())?).valid(),
+            Probe::reject(
+                "token-type-confusion",
+                "a token with typ logout+jwt",
+                self.issued(&typed, claims()?.as_bytes())?,
+            )
+            .valid(),
             Probe::reject(
                 "token-duplicate-claims",
                 "a token with iss twice, whose last value is wrong",
