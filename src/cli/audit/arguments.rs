@@ -19,7 +19,7 @@ pub struct AuditArguments {
     /// Allow an address that is not public, such as localhost
     #[arg(long)]
     pub(super) allow_private_address: bool,
-    /// A captured request that the endpoint accepts: an HTTP/1.1 message or a HAR file
+    /// A captured request that the endpoint accepts: an HTTP/1.1 message, a HAR file, or the output of curl -v with --body
     #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "config"])]
     pub(super) request: Option<PathBuf>,
     /// Sign as this provider does; `hookgate presets` lists them
@@ -43,7 +43,7 @@ pub struct AuditArguments {
     /// Key ID [default: that of the first key in KEY.jwks.json next to KEY.key, if the file exists]
     #[arg(long)]
     pub(super) kid: Option<String>,
-    /// File with the body of the event that is sent: the most harmless one
+    /// File with the body of the event that is sent: the most harmless one. Its id is renewed for each event
     #[arg(long, value_name = "FILE")]
     pub(super) body: Option<PathBuf>,
     /// Header to add to each request; may be repeated

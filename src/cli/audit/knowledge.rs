@@ -6,11 +6,11 @@ use anyhow::Context;
 use http::{HeaderName, Method};
 
 use super::super::explain::message;
-use super::super::sign::{Draft, random_id};
+use super::super::sign::Draft;
 use super::arguments::AuditArguments;
 use super::catalogue::Depth;
-use super::credential::{is_context, is_credential_name, is_event_id, without_query_credentials};
-use super::signer::{RequestSigner, event_body};
+use super::credential::{is_context, is_credential_name, without_query_credentials};
+use super::signer::{RequestSigner, event_body, renew_ids};
 use super::target::Target;
 use crate::clock::{Clock, SystemClock};
 
@@ -55,7 +55,8 @@ impl Knowledge {
         add(&mut blank, &headers);
         let source = match (&arguments.request, RequestSigner::new(arguments, target, &blank)?) {
             (Some(path), _) => {
-                let mut captured = captured(path, target)?;
+                let body = arguments.body.as_ref().map(|_| blank.body.as_slice());
+                let mut captured = captured(path, body, target)?;
                 add(&mut captured, &headers);
                 Source::Captured(Box::new(captured))
             }
@@ -99,11 +100,11 @@ impl Knowledge {
         }
     }
 
-    /// Whether each good request is the same event.
-    pub(super) fn has_one_event(&self) -> bool {
+    /// Whether good requests have one body, so that a duplicate of the first one looks like a new event.
+    pub(super) fn has_one_body(&self) -> bool {
         match &self.source {
             Source::Nothing | Source::Captured(_) => true,
-            Source::Signer(signer) => signer.is_fixed,
+            Source::Signer(signer) => signer.has_one_body(),
         }
     }
 
@@ -146,19 +147,6 @@ fn without_credential(blank: Draft, source: &Source, allow_side_effects: bool) -
     Ok(draft)
 }
 
-/// Gives the request an id that no request had: the response to a duplicate says nothing about its credential.
-fn renew_ids(draft: &mut Draft) {
-    for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
-        *value = random_id();
-    }
-    if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&draft.body)
-        && let Some(id) = members.get_mut("id").filter(|id| id.is_string())
-    {
-        *id = format!("evt_{}", random_id()).into();
-        draft.body = serde_json::Value::Object(members).to_string().into_bytes();
-    }
-}
-
 /// The headers of `--header`.
 fn headers(arguments: &AuditArguments) -> anyhow::Result<Vec<(HeaderName, String)>> {
     let parsed = arguments.headers.iter().map(|header| {
@@ -179,9 +167,9 @@ fn add(draft: &mut Draft, headers: &[(HeaderName, String)]) {
     }
 }
 
-fn captured(path: &Path, target: &Target) -> anyhow::Result<Draft> {
+fn captured(path: &Path, body: Option<&[u8]>, target: &Target) -> anyhow::Result<Draft> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let captured = message::read(&bytes, None).with_context(|| path.display().to_string())?;
+    let captured = message::read(&bytes, body).with_context(|| path.display().to_string())?;
     let dropped = ["host", "content-length", "connection", "transfer-encoding", "accept-encoding", "expect"];
     let headers = captured.head.headers.iter().filter(|(name, _)| !dropped.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| Ok((name.as_str().to_owned(), value.to_str()?.to_owned())));

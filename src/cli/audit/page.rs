@@ -16,7 +16,11 @@ pub fn markdown() -> String {
     });
     let table: String = rows.collect();
     let sections: String = RULES.iter().map(section).collect();
-    format!("| rule | severity | needs | weakness |\n|---|---|---|---|\n{table}{sections}")
+    let names = "In the fixes SECRET is the secret, RAW the bytes of the body, GIVEN the signature in the request and EXPECTED the one \
+                 that is calculated over the text that the provider signs (in Ruby `raw`, `given`, `expected`); KEY is the public \
+                 key of the issuer ISS, AUD the audience. A fragment for hookgate has keys of a route, unless it begins with a \
+                 key of the top level.\n\n";
+    format!("{names}| rule | severity | needs | weakness |\n|---|---|---|---|\n{table}{sections}")
 }
 
 fn section(rule: &Rule) -> String {

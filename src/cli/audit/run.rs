@@ -55,8 +55,8 @@ pub(super) struct Run<'t> {
     /// Rises by two for a response with 502 to 504, and falls by one for another.
     overload: usize,
     stopped: Option<String>,
-    /// The response to the first valid request.
-    control: Option<Answer>,
+    /// The first valid request and its response, if it was accepted.
+    control: Option<(Draft, Answer)>,
     /// The normalized response with 2xx to a request without a credential, if it differs from that to a valid one.
     rejection: Option<String>,
     timing: Option<TimingComparison>,
@@ -129,6 +129,9 @@ impl<'t> Run<'t> {
                 }
             }
         }
+        if self.target.is_loopback() && !self.target.is_tls {
+            self.results.undecided("plain-http", "the address is loopback");
+        }
         self.judge_responses().await
     }
 
@@ -199,7 +202,7 @@ impl<'t> Run<'t> {
     /// request tells the two apart.
     async fn learn_rejection(&mut self, blank: &Answer) -> anyhow::Result<()> {
         let is_other = |control: &Answer| passive::normalized(control) != passive::normalized(blank);
-        if blank.status.is_success() && self.control.as_ref().is_some_and(is_other) {
+        if blank.status.is_success() && self.control.as_ref().is_some_and(|(_, control)| is_other(control)) {
             // A text that changes with each response says nothing.
             let again = self.send(&self.known.blank.clone()).await?;
             self.rejection = Some(passive::normalized(blank)).filter(|text| *text == passive::normalized(&again));
@@ -230,17 +233,19 @@ impl<'t> Run<'t> {
         let Some(good) = self.known.good()? else { return Ok(()) };
         let answer = self.send(&good).await?;
         if answer.status.is_success() {
-            self.control = Some(answer);
+            self.control = Some((good, answer));
             return Ok(());
         }
-        match self.known.source {
-            Source::Signer(_) => bail!(
-                "the endpoint rejected the valid request with {}: compare the secret, the URL and the clock; the endpoint may also need headers or a body of the provider (--header, --body)",
-                described(&answer, &self.known.secrets)
-            ),
-            // It may be too old, or a duplicate.
-            Source::Captured(_) | Source::Nothing => Ok(()),
-        }
+        let why = match self.known.source {
+            Source::Signer(_) => {
+                "compare the secret, the URL and the clock; the endpoint may also need headers or a body of the provider \
+                 (--header, --body)"
+            }
+            Source::Captured(_) | Source::Nothing => {
+                "it may be too old, a duplicate, or of another URL; capture a new one"
+            }
+        };
+        bail!("the endpoint rejected the valid request with {}: {why}", described(&answer, &self.known.secrets))
     }
 
     /// Sends a request, and once more if the endpoint limits the rate and says for how long.

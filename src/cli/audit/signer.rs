@@ -29,8 +29,8 @@ pub(super) struct RequestSigner {
     blank: Draft,
     key: PathBuf,
     kid: Option<String>,
-    /// Whether the body is that of the user, which stays as it is.
-    pub(super) is_fixed: bool,
+    /// Whether the body is that of the user.
+    is_fixed: bool,
 }
 
 impl RequestSigner {
@@ -63,22 +63,25 @@ impl RequestSigner {
         self.sign(&Arc::new(route), self.draft(), 0)
     }
 
-    /// An unsigned request with an id of its own.
+    /// An unsigned request with an id of its own: also that of a given body is renewed.
     pub(super) fn draft(&self) -> Draft {
         let mut draft = self.blank.clone();
         if !self.is_fixed {
             draft.body = event_body();
         }
-        for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
-            *value = random_id();
-        }
+        renew_ids(&mut draft);
         self.add_event_headers(&mut draft);
         let id = self.signature().and_then(|signature| signature.id.as_ref());
-        if let (Some(Component::Located(locator, _)), false) = (id, self.is_fixed) {
+        if let Some(Component::Located(locator, _)) = id {
             // A place that cannot be filled is reported when the request is signed.
             let _ = draft.place(locator, format!("evt_{}", random_id()));
         }
         draft
+    }
+
+    /// Whether each request has the same body, which has no id that could be renewed.
+    pub(super) fn has_one_body(&self) -> bool {
+        self.is_fixed && self.draft().body == self.draft().body
     }
 
     /// The first signature scheme of the route.
@@ -131,6 +134,19 @@ impl RequestSigner {
         }
         texts.retain(|text| text.len() >= 8);
         texts
+    }
+}
+
+/// Gives the request an id that no request had: the response to a duplicate says nothing about its credential.
+pub(super) fn renew_ids(draft: &mut Draft) {
+    for (_, value) in draft.headers.iter_mut().filter(|(name, _)| is_event_id(name)) {
+        *value = random_id();
+    }
+    if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&draft.body)
+        && let Some(id) = members.get_mut("id").filter(|id| id.is_string())
+    {
+        *id = format!("evt_{}", random_id()).into();
+        draft.body = serde_json::Value::Object(members).to_string().into_bytes();
     }
 }
 

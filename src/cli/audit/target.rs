@@ -116,7 +116,7 @@ impl Target {
         let address = address.with_context(|| format!("{host} has no address"))?;
         if is_private(address.ip()) && !allow_private {
             let why = "not an address of the public internet: add --allow-private-address if it is the host you mean";
-            return Err(InvalidCommandLine(anyhow!("{host} is {}, {why}", address.ip())).into());
+            return Err(InvalidCommandLine(anyhow!("{host} ({}) is {why}", address.ip())).into());
         }
         let ca = ca.map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())));
         let ca = ca.transpose().map_err(InvalidCommandLine)?;

@@ -155,13 +155,19 @@ pub(super) fn repeats(known: &Knowledge) -> anyhow::Result<Vec<Probe>> {
         act: Act::Once { first: Box::new(first), again: Box::new(again) },
         ..Probe::reject(rule, name, known.blank.clone()).valid()
     };
-    let mut probes = vec![twice("replay-accepted", "the same request twice".to_owned(), first.clone(), first)];
+    let name = match known.source {
+        Source::Captured(_) => {
+            "the captured request twice (if it was delivered before this audit, both were duplicates)"
+        }
+        Source::Signer(_) | Source::Nothing => "the same request twice",
+    };
+    let mut probes = vec![twice("replay-accepted", name.to_owned(), first.clone(), first)];
     let Some(good) = known.good()? else { return Ok(probes) };
     for name in ids(known, &good) {
         let again = with(&good, &[(name.as_str(), &random_id())])?;
         probes.push(twice("replay-changed-id", format!("the same request with another {name}"), good.clone(), again));
     }
-    if let (Source::Signer(signer), false) = (&known.source, known.has_one_event()) {
+    if let (Source::Signer(signer), false) = (&known.source, known.has_one_body()) {
         let probe = Probe {
             act: Act::Retry(Box::new(signer.genuine()?)),
             ..Probe::reject("retry-lost", "a request that broke off, sent again", known.blank.clone())

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::super::super::sign::{Draft, random_id};
 use super::super::connection;
 use super::super::finding::{Evidence, Outcome};
+use super::super::knowledge::Source;
 use super::super::passive::{self, ProbeResponse};
 use super::super::probe::{Act, Check, Probe};
 use super::super::probes;
@@ -63,10 +64,10 @@ impl Run<'_> {
     }
 
     pub(super) async fn once(&mut self, probe: &Probe, first: &Draft, again: &Draft) -> anyhow::Result<Outcome> {
-        // The control has used a captured request or a given body up.
-        let before = match self.control.clone() {
-            Some(control) if self.known.has_one_event() => control,
-            Some(_) | None => self.send(first).await?,
+        // A captured request was used up by the control: its copy follows.
+        let before = match (&self.known.source, self.control.clone()) {
+            (Source::Captured(_), Some((_, answer))) => answer,
+            (Source::Captured(_) | Source::Signer(_) | Source::Nothing, _) => self.send(first).await?,
         };
         if !self.is_accepted(&before) {
             return Ok(Outcome::Undecided(format!("the first request was rejected with {}", before.status)));
@@ -78,6 +79,11 @@ impl Run<'_> {
         // An application may acknowledge a duplicate with 200. Then its response differs from that to the event.
         let is_processed = after.status.is_success() && passive::normalized(&before) == passive::normalized(&after);
         let evidence = self.evidence_of(&probe.name, again, &after);
+        if is_processed && matches!(self.known.source, Source::Signer(_)) && self.known.has_one_body() {
+            let why = "the copy got the response of the first request; an event that was delivered before gets it too, and the \
+                       body of --body has no id that could be renewed";
+            return Ok(Outcome::Undecided(why.to_owned()));
+        }
         Ok(if is_processed { Outcome::Weak(evidence) } else { Outcome::Held })
     }
 
@@ -111,7 +117,8 @@ impl Run<'_> {
             let is_of_no_use =
                 |status: &StatusCode| !status.is_client_error() || *status == StatusCode::TOO_MANY_REQUESTS;
             if statuses.len() > 1 || statuses.iter().any(is_of_no_use) {
-                let why = format!("the responses have the statuses {statuses:?} after {} samples", round + 1);
+                let statuses = statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(" and ");
+                let why = format!("after {} samples there is no single kind of rejection: {statuses}", round + 1);
                 return Ok(Outcome::Undecided(why));
             }
         }
