@@ -1,6 +1,7 @@
 //! Sends one probe of each kind, and decides by its responses.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -15,6 +16,9 @@ use super::super::report::masked;
 use super::super::target::Answer;
 use super::super::timing::TimingComparison;
 use super::Run;
+
+/// How often a request that broke off is sent again after 409, a second apart.
+const RETRIES: usize = 3;
 
 /// Why a response with 429 says nothing.
 const LIMITED: &str = "the endpoint limits the rate (429)";
@@ -91,7 +95,15 @@ impl Run<'_> {
         self.pace.tick().await;
         self.requests += 1;
         self.target.break_off(draft).await?;
-        let answer = self.send(draft).await?;
+        let mut answer = self.send(draft).await?;
+        // The endpoint may not have seen yet that the first attempt broke off. A sender retries later, too.
+        for _ in 0..RETRIES {
+            if answer.status != StatusCode::CONFLICT {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            answer = self.send(draft).await?;
+        }
         if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
             return Ok(Outcome::Undecided(format!("the second request got {}", answer.status)));
         }
