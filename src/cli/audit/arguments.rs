@@ -43,7 +43,7 @@ pub struct AuditArguments {
     /// Key ID [default: that of the first key in KEY.jwks.json next to KEY.key, if the file exists]
     #[arg(long)]
     pub(super) kid: Option<String>,
-    /// File with the body of the event that is sent: the most harmless one. Its id is renewed for each event
+    /// File with the body of the event that is sent: the most harmless one. Its id is renewed for each event; a JSON object without one gets the member audit_id
     #[arg(long, value_name = "FILE")]
     pub(super) body: Option<PathBuf>,
     /// Header to add to each request; may be repeated

@@ -70,6 +70,9 @@ impl RequestSigner {
             draft.body = event_body();
         }
         renew_ids(&mut draft);
+        if self.is_fixed && draft.body == self.blank.body {
+            add_id(&mut draft);
+        }
         self.add_event_headers(&mut draft);
         let id = self.signature().and_then(|signature| signature.id.as_ref());
         if let Some(Component::Located(locator, _)) = id {
@@ -146,6 +149,14 @@ pub(super) fn renew_ids(draft: &mut Draft) {
         && let Some(id) = members.get_mut("id").filter(|id| id.is_string())
     {
         *id = format!("evt_{}", random_id()).into();
+        draft.body = serde_json::Value::Object(members).to_string().into_bytes();
+    }
+}
+
+/// Adds the member `audit_id` to a JSON object, so that no two events are the same.
+fn add_id(draft: &mut Draft) {
+    if let Ok(serde_json::Value::Object(mut members)) = serde_json::from_slice(&draft.body) {
+        members.insert("audit_id".to_owned(), random_id().into());
         draft.body = serde_json::Value::Object(members).to_string().into_bytes();
     }
 }
