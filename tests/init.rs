@@ -259,6 +259,18 @@ fn a_configuration_by_acme_and_with_claims_is_valid() {
     assert_eq!(String::from_utf8_lossy(&again.stderr), "gateway.yaml already exists; nothing was written\n");
 }
 
+/// The owner of a key set has the private key as well: the next steps have a request that passes.
+#[test]
+fn an_issuer_of_one_s_own_is_tried_with_its_private_key() {
+    let folder = TempDir::new().unwrap();
+    succeeded(folder.path(), &["dev-certs"]);
+    let init = ["init", "--issuer", "https://auth.example.com/", "--jwks", "certs/issuer.jwks.json", "--audience", "a"];
+    let url = ["--public-url", "https://localhost:8443/in", "--upstream", "http://127.0.0.1:8000", "--tls", "dev"];
+    let steps = succeeded(folder.path(), &[&init[..], &url].concat());
+    let step = "  hookgate sign --key PRIVATE_KEY --send      # 200: with the private key of a key in certs/issuer.jwks.json\n";
+    assert!(steps.ends_with(step), "{steps}");
+}
+
 #[test]
 fn files_of_dev_certs_and_a_secret_that_exist_are_used() {
     let folder = TempDir::new().unwrap();
@@ -267,6 +279,11 @@ fn files_of_dev_certs_and_a_secret_that_exist_are_used() {
     let key = std::fs::read(folder.path().join("certs/server.key")).unwrap();
     succeeded(folder.path(), &[&STRIPE[..], &["dev"]].concat());
     assert_eq!(std::fs::read(folder.path().join("certs/server.key")).unwrap(), key);
+    // The certificate is for localhost only.
+    let written = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    let address =
+        "  - address: \"127.0.0.1:8443\"          # this machine only; 0.0.0.0 instead of 127.0.0.1: all addresses\n";
+    assert!(written.contains(address), "{written}");
     assert_eq!(std::fs::read(folder.path().join("secrets/stripe")).unwrap(), b"whsec_0123456789abcdef");
 }
 

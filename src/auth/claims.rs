@@ -114,22 +114,14 @@ impl ClaimRule {
         self.test.passes(self.pointer.find(claims))
     }
 
-    /// What differs, for the operator: the claim, the rule and the type of the value, never the value.
+    /// What differs, for the operator: the claim, the rule, and the type of the value where that is the cause, never the
+    /// value.
     pub fn mismatch(&self, claims: &Map<String, Value>) -> String {
         let test = &self.test;
-        let found = match self.pointer.find(claims) {
-            None => return format!("the token has no claim {}, for which the rule is `{test}`", self.pointer),
-            Some(Value::Array(_)) if self.test.is_of_one_value() => {
-                "a list, which `contains` and `contains_any` compare"
-            }
-            Some(Value::Array(_)) => "a list",
-            Some(Value::String(_)) => "a text",
-            Some(Value::Number(_)) => "a number",
-            Some(Value::Bool(_)) => "true or false",
-            Some(Value::Object(_)) => "an object",
-            Some(Value::Null) => "null",
+        let Some(found) = self.pointer.find(claims) else {
+            return format!("the token has no claim {}, for which the rule is `{test}`", self.pointer);
         };
-        format!("the claim {} does not satisfy `{test}`: it is {found}", self.pointer)
+        format!("the claim {} does not satisfy `{test}`: {}", self.pointer, test.difference(found))
     }
 
     /// Whether the value in a JSON text satisfies the rule.
@@ -173,6 +165,31 @@ impl ClaimTest {
             Self::Contains(_) => value.is_array() || value.is_string(),
             Self::ContainsAny(_) => value.is_array(),
             Self::Prefix(_) | Self::Matches(_) => value.is_string(),
+        }
+    }
+
+    /// Why a value that does not pass fails: its type, if the condition compares no such value.
+    fn difference(&self, found: &Value) -> &'static str {
+        match (self, found) {
+            (Self::Exists(_), _) => "the token has it",
+            (Self::Contains(Value::String(_)), Value::String(_)) => "it lacks this word",
+            (Self::Contains(_), Value::Array(_)) => "it lacks this value",
+            (Self::ContainsAny(wanted), Value::String(_)) if wanted.iter().any(Value::is_string) => {
+                "it has none of these words"
+            }
+            (Self::ContainsAny(_), Value::Array(_)) => "it has none of these values",
+            (_, Value::Array(_)) if self.is_of_one_value() && !self.applies_to(found) => {
+                "it is a list, which `contains` and `contains_any` compare"
+            }
+            (Self::Equals(_) | Self::OneOf(_), _) if self.applies_to(found) => "it has another value",
+            (Self::Prefix(_), Value::String(_)) => "it begins with other characters",
+            (Self::Matches(_), Value::String(_)) => "the pattern does not match all of it",
+            (_, Value::Array(_)) => "it is a list",
+            (_, Value::String(_)) => "it is a text",
+            (_, Value::Number(_)) => "it is a number",
+            (_, Value::Bool(_)) => "it is true or false",
+            (_, Value::Object(_)) => "it is an object",
+            (_, Value::Null) => "it is null",
         }
     }
 
@@ -287,21 +304,34 @@ mod tests {
     /// The value of a claim may be personal or secret.
     #[test]
     fn a_mismatch_is_told_without_the_value() {
-        let told = |test: ClaimTest, claims: Value| {
+        let told = |test: ClaimTest, role: Value| {
             let rule = ClaimRule { pointer: Pointer::parse("role").unwrap(), test };
-            rule.mismatch(claims.as_object().unwrap())
+            assert!(!rule.test.passes(Some(&role)));
+            rule.mismatch(json!({ "role": role }).as_object().unwrap())
         };
+        let of = |test: &str, why: &str| format!("the claim /role does not satisfy `{{ {test} }}`: {why}");
         let one_of = || ClaimTest::OneOf(vec![json!("admin")]);
-        let list = "the claim /role does not satisfy `{ one_of: [\"admin\"] }`: it is a list, which `contains` and `contains_any` compare";
-        assert_eq!(told(one_of(), json!({"role": ["admin"]})), list);
-        assert_eq!(
-            told(one_of(), json!({"role": "x"})),
-            "the claim /role does not satisfy `{ one_of: [\"admin\"] }`: it is a text"
-        );
-        assert_eq!(
-            told(one_of(), json!({})),
-            "the token has no claim /role, for which the rule is `{ one_of: [\"admin\"] }`"
-        );
+        let one = |why| of("one_of: [\"admin\"]", why);
+        assert_eq!(told(one_of(), json!(["admin"])), one("it is a list, which `contains` and `contains_any` compare"));
+        assert_eq!(told(one_of(), json!("s3cret")), one("it has another value"));
+        assert_eq!(told(one_of(), json!(7)), one("it is a number"));
+        let contains = |wanted: Value| ClaimTest::Contains(wanted);
+        assert_eq!(told(contains(json!("a")), json!("s3cret b")), of("contains: \"a\"", "it lacks this word"));
+        assert_eq!(told(contains(json!("a")), json!(["s3cret"])), of("contains: \"a\"", "it lacks this value"));
+        assert_eq!(told(contains(json!(7)), json!("7")), of("contains: 7", "it is a text"));
+        let any = || ClaimTest::ContainsAny(vec![json!("a"), json!(7)]);
+        assert_eq!(told(any(), json!("7")), of("contains_any: [\"a\",7]", "it has none of these words"));
+        assert_eq!(told(any(), json!([])), of("contains_any: [\"a\",7]", "it has none of these values"));
+        assert_eq!(told(any(), json!(null)), of("contains_any: [\"a\",7]", "it is null"));
+        let prefix = || ClaimTest::Prefix("a".into());
+        assert_eq!(told(prefix(), json!("s3cret")), of("prefix: \"a\"", "it begins with other characters"));
+        assert_eq!(told(prefix(), json!({})), of("prefix: \"a\"", "it is an object"));
+        let digits = ClaimTest::matches("[0-9]+").unwrap();
+        assert_eq!(told(digits, json!("7s3cret")), of("matches: \"[0-9]+\"", "the pattern does not match all of it"));
+        assert_eq!(told(ClaimTest::Exists(false), json!(1)), of("exists: false", "the token has it"));
+        let rule = ClaimRule { pointer: Pointer::parse("role").unwrap(), test: one_of() };
+        let none = "the token has no claim /role, for which the rule is `{ one_of: [\"admin\"] }`";
+        assert_eq!(rule.mismatch(&Map::new()), none);
     }
 
     #[test]

@@ -31,8 +31,8 @@ use summary::Evaluated;
 /// Arguments of `hookgate explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArguments {
-    /// Configuration file, which ends in .yaml or .yml [env: HOOKGATE_CONFIG] [default: gateway.yaml]; every other
-    /// argument is a captured request, or a folder with such files (*.http, *.har)
+    /// Configuration file, which ends in .yaml or .yml; every other argument is a captured request, or a folder with such
+    /// files (*.http, *.har) [env: HOOKGATE_CONFIG] [default: gateway.yaml]
     #[arg(value_name = "CONFIG, REQUEST")]
     paths: Vec<PathBuf>,
     /// Configuration file, as an option instead of the argument CONFIG
@@ -180,11 +180,20 @@ impl ExplainArguments {
     }
 }
 
+/// The text in one line of a terminal: a signed payload may have several lines. Text that is printable already is left as
+/// it is, with its backslashes, so that a copy of it has the same signature.
+fn printable(text: &str) -> String {
+    let is_printable = |c: char| matches!(c, '\\' | '"' | '\'') || c.escape_debug().count() == 1;
+    if text.chars().all(is_printable) {
+        return text.to_owned();
+    }
+    text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
 fn text(findings: &Findings) -> String {
     let mut text = String::new();
     for Note { check, found } in &findings.checks {
-        // A signed payload may have several lines.
-        let found = found.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+        let found = printable(found);
         text.push_str(&format!("  {check:<20} {found}\n"));
     }
     match (findings.verdict, findings.reason) {
@@ -212,5 +221,18 @@ const fn done(outcome: Outcome) -> &'static str {
         | Outcome::DuplicateAnswered
         | Outcome::UpstreamIncomplete
         | Outcome::Error => "forwarded",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn printable_text_can_be_copied_and_other_text_is_escaped() {
+        for text in [r#"{"name":"Zo\u00eb","it's":"ë"}"#, ""] {
+            assert_eq!(printable(text), text);
+        }
+        assert_eq!(printable("a\"\n\\u00eb\u{1b}"), r#"a"\n\\u00eb\u{1b}"#);
     }
 }

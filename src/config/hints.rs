@@ -14,7 +14,7 @@ use crate::route::validate_path;
 /// Units of durations with their milliseconds; minutes are not `M` of a month.
 const DURATIONS: &[(&[&str], f64)] = &[
     (&["ms", "msec", "msecs", "millis", "millisecond", "milliseconds"], 1.0),
-    (&["", "s", "sec", "secs", "second", "seconds"], 1000.0),
+    (&["s", "sec", "secs", "second", "seconds"], 1000.0),
     (&["m", "min", "mins", "minute", "minutes"], 60_000.0),
     (&["h", "hr", "hrs", "hour", "hours"], 3_600_000.0),
     (&["d", "day", "days"], 86_400_000.0),
@@ -48,8 +48,17 @@ pub fn or<T>(value: Option<T>, problem: &str, hint: Option<String>) -> Result<T,
     value.ok_or_else(|| format!("{problem}{}", write(hint)))
 }
 
-/// The duration of `60sec`, `10 s`, `1h30m`, `1.5h`, `PT30S` or `30`.
-pub fn duration(text: &str) -> Option<String> {
+/// The duration of `60sec`, `10 s`, `1h30m`, `1.5h` or `PT30S`, if the key takes it. A number alone lacks its unit, which
+/// only its author knows.
+pub fn duration(text: &str, is_valid: impl Fn(&str) -> bool) -> String {
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.fract() == 0.0);
+    match number.filter(|number| is_valid(&format!("{number}s"))) {
+        Some(number) => format!("; the unit is missing: write s, m, h or d behind {number}"),
+        None => write(whole_duration(text).filter(|written| is_valid(written))),
+    }
+}
+
+fn whole_duration(text: &str) -> Option<String> {
     let text = text.trim().trim_start_matches("PT").to_ascii_lowercase();
     let milliseconds: f64 =
         pieces(&text)?.into_iter().map(|(number, unit)| Some(number * scale(DURATIONS, unit)?)).sum::<Option<_>>()?;
@@ -219,7 +228,8 @@ mod tests {
             ("10 s", Some("10s")),
             ("1h30m", Some("90m")),
             ("1.5h", Some("90m")),
-            ("30", Some("30s")),
+            ("30", None),
+            ("1h30", None),
             ("PT30S", Some("30s")),
             ("5 minutes", Some("5m")),
             ("250 MS", Some("250ms")),
@@ -231,7 +241,15 @@ mod tests {
             ("1.2.3s", None),
             ("5x", None),
         ];
-        all(duration, &pairs);
+        all(whole_duration, &pairs);
+        let longer_than_zero = |text: &str| parse_duration(text).is_some_and(|duration| !duration.is_zero());
+        for text in ["4", "4.0", " 4 "] {
+            assert_eq!(duration(text, longer_than_zero), "; the unit is missing: write s, m, h or d behind 4");
+        }
+        for text in ["0", "0sec", "1.5", "-4", "1e300", "inf", "soon"] {
+            assert_eq!(duration(text, longer_than_zero), "", "{text}");
+        }
+        assert_eq!(duration("4days", longer_than_zero), "; write 96h");
     }
 
     #[test]

@@ -138,7 +138,11 @@ impl Line {
         self.column(PLAIN, &sentence(fields.value("message").unwrap_or_default()), 0);
         let (sentences, others): (Vec<_>, Vec<_>) = fields.0.iter().partition(|(name, _)| SENTENCES.contains(name));
         others.into_iter().filter(|(name, _)| *name != "message").for_each(|(name, value)| self.field(name, value));
-        for (_, text) in sentences {
+        for (name, text) in sentences {
+            // After the URL of the upstream, a colon alone would look like a part of it.
+            if *name == "checks" {
+                self.column(DIM, name, 0);
+            }
             self.text.push(':');
             self.column(PLAIN, &sentence(text), 0);
         }
@@ -255,6 +259,8 @@ mod tests {
             tracing::warn!(error = "connection refused", issuer = "acme", url = "https://a", "could not fetch keys");
         });
         assert_eq!(written, [" WARN  could not fetch keys issuer=acme url=https://a: connection refused"]);
+        let route = lines(false, || tracing::info!(upstream = "http://a:80", checks = "signature (stripe)", "route"));
+        assert_eq!(route, [" INFO  route upstream=http://a:80 checks: signature (stripe)"]);
     }
 
     #[test]

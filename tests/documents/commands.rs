@@ -71,7 +71,10 @@ fn argument(argument: &Arg) -> String {
 /// A help text, and the default that it notes in brackets.
 fn without_default(help: &str) -> (String, Option<String>) {
     match help.split_once(" [default: ") {
-        Some((help, default)) => (help.to_owned(), Some(default.trim_end_matches(']').to_owned())),
+        Some((help, default)) => {
+            let default = default.strip_suffix(']').unwrap_or_else(|| panic!("text after the default: {default}"));
+            (help.to_owned(), Some(default.to_owned()))
+        }
         None => (help.to_owned(), None),
     }
 }
@@ -103,5 +106,5 @@ fn exit_codes_and_defaults_are_read_from_help_texts() {
     let table = "| exit code | meaning |\n|---|---|\n| 0 | Success. |\n| 2 | `explain`: no. |\n";
     assert_eq!(exit_codes("Exit codes:\n  0   success\n  2   explain: no"), table);
     let (help, default) = without_default("File [default: a [b]]");
-    assert_eq!((help.as_str(), default.as_deref()), ("File", Some("a [b")));
+    assert_eq!((help.as_str(), default.as_deref()), ("File", Some("a [b]")));
 }

@@ -169,12 +169,22 @@ fn tokens() -> Vec<Mistake> {
             bearer(json!({ "scope": "hooks:read hooks:write" })),
             "{ contains: \"hooks:write\" }",
         ),
+        mistake(
+            "missing scope",
+            bearer(json!({ "scope": "hooks:read" })),
+            "the token lacks the scope \"hooks:write\": the client must request it",
+        ),
         mistake("algorithm", shared, "the token is signed with a shared secret, and the issuer has public keys"),
         mistake("key ID", other_key, "kid: expected \"k1\", got \"k2\": the key belongs to another issuer"),
         mistake(
             "milliseconds",
             bearer(json!({ "exp": (now + 60) * 1000 })),
             "it is in milliseconds: divide it by 1000",
+        ),
+        mistake(
+            "milliseconds long past",
+            bearer(json!({ "exp": (now - 1000) * 1000 })),
+            "divide it by 1000; the token is then one that expired 1000 s ago",
         ),
         mistake(
             "token without Bearer",

@@ -23,6 +23,7 @@ fn folder() -> TempDir {
         ("secret", "a secret for the tests, long enough\n".to_owned()),
         ("other", "another secret for the tests, long enough\n".to_owned()),
         ("quoted", "\"a secret for the tests, long enough\"\n".to_owned()),
+        ("issuer.pem", rcgen::KeyPair::generate().unwrap().public_key_pem()),
         ("assignment", "GITHUB_SECRET=a secret for the tests, long enough\n".to_owned()),
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
@@ -61,6 +62,6 @@ fn every_slip_is_named_with_its_line_its_field_and_what_to_write() {
             unnamed.push(format!("{name}: expected line {line}, {field}, {remedy}, got:\n{printed}"));
         }
     }
-    assert_eq!(files.len(), 40);
+    assert_eq!(files.len(), 44);
     assert!(unnamed.is_empty(), "{}", unnamed.join("\n"));
 }

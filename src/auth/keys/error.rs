@@ -11,6 +11,9 @@ pub enum KeySetError {
     /// Not a JSON object with an array `keys` (RFC 7517 §5).
     #[error("not a JSON Web Key Set: expected an object with an array `keys`")]
     NotAKeySet,
+    /// A key in PEM form.
+    #[error("a key in PEM form, not a JSON Web Key Set: write `public_key: {{ file: … }}` instead of `jwks`")]
+    PemInsteadOfKeySet,
     /// More keys than the maximum.
     #[error("more than {MAX_KEYS} keys")]
     TooManyKeys,
@@ -69,8 +72,11 @@ pub enum Unusable {
     /// `use` or `key_ops` exclude verifying signatures.
     #[error("not for verifying signatures (use, key_ops)")]
     NotForVerifying,
-    /// The algorithm is not allowed for this issuer, or does not match the key type.
-    #[error("its algorithm is not allowed for the issuer, or does not match the key type")]
+    /// The issuer's algorithms do not include the one of this key.
+    #[error("it is for {0}, which `algorithms` of the issuer does not list")]
+    NotAllowed(&'static str),
+    /// The `alg` is unknown, or not one of this key type.
+    #[error("its `alg` is not one of its key type")]
     Algorithm,
     /// An RSA key of unsafe size, or with an unsafe exponent.
     #[error("an RSA key with fewer than 2048 or more than 8192 bits, an even modulus, or an unsafe exponent")]

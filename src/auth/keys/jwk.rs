@@ -176,12 +176,16 @@ impl Material {
             Self::Ec { curve, .. } => *algorithm == curve.algorithm,
             Self::Ed25519(_) => *algorithm == Algorithm::EdDSA,
         };
-        let mut fitting = allowed.iter().copied().filter(fits);
-        match says {
-            None => fitting.next(),
-            Some(name) => fitting.find(|algorithm| Algorithm::named(name) == Some(*algorithm)),
-        }
-        .ok_or(Unusable::Algorithm)
+        let Some(name) = says else {
+            let kind = match self {
+                Self::Rsa { .. } => "RSA (RS256 and others)",
+                Self::Ec { curve, .. } => curve.algorithm.name(),
+                Self::Ed25519(_) => Algorithm::EdDSA.name(),
+            };
+            return allowed.iter().copied().find(fits).ok_or(Unusable::NotAllowed(kind));
+        };
+        let named = Algorithm::named(name).filter(fits).ok_or(Unusable::Algorithm)?;
+        if allowed.contains(&named) { Ok(named) } else { Err(Unusable::NotAllowed(named.name())) }
     }
 
     fn key(self, id: KeyId, algorithm: Algorithm) -> Result<Key, Unusable> {

@@ -24,8 +24,11 @@ impl KeySet {
     /// those that were skipped because they cannot be used.
     ///
     /// # Errors
-    /// `NotAKeySet`, `TooManyKeys`.
+    /// `NotAKeySet`, `PemInsteadOfKeySet`, `TooManyKeys`.
     pub fn from_jwks(bytes: &[u8], allowed: &[Algorithm]) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err(KeySetError::PemInsteadOfKeySet);
+        }
         let set = parse_object(bytes).map_err(|_| KeySetError::NotAKeySet)?;
         let Some(serde_json::Value::Array(members)) = set.get("keys") else { return Err(KeySetError::NotAKeySet) };
         if members.len() > MAX_KEYS {

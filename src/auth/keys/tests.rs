@@ -57,13 +57,20 @@ fn good_keys_are_loaded_each_with_one_algorithm() {
 /// RFC 8725 §3.1: a key is unusable if its `alg` is not allowed for the issuer, or does not match its type.
 #[test]
 fn a_key_whose_alg_does_not_fit_is_skipped() {
-    for alg in ["RS512", "ES256", "HS256", "none", "RSA-OAEP", "rs256", "", "EdDSA"] {
+    assert_eq!(rsa(json!({"alg": "RS512"})), Err(Unusable::NotAllowed("RS512")));
+    for alg in ["ES256", "HS256", "none", "RSA-OAEP", "rs256", "", "EdDSA"] {
         assert_eq!(rsa(json!({ "alg": alg })), Err(Unusable::Algorithm), "{alg}");
     }
     assert_eq!(p256(json!({"alg": "ES384"})), Err(Unusable::Algorithm));
     assert_eq!(p256(json!({"alg": 5})), Err(Unusable::Malformed("alg")));
-    let (set, _) = KeySet::from_jwks(json!({"keys": [RSA.jwk()]}).to_string().as_bytes(), &[Algorithm::ES256]).unwrap();
-    assert!(set.is_empty());
+    let skipped = |signer: &Signer, allowed| {
+        let (set, skipped) =
+            KeySet::from_jwks(json!({"keys": [signer.jwk()]}).to_string().as_bytes(), &[allowed]).unwrap();
+        assert!(set.is_empty());
+        skipped[0].why
+    };
+    assert_eq!(skipped(&RSA, Algorithm::ES256), Unusable::NotAllowed("RSA (RS256 and others)"));
+    assert_eq!(skipped(&Signer::p384(), Algorithm::ES256), Unusable::NotAllowed("ES384"));
 }
 
 /// Observed with jsonwebtoken: an `oct` key in a fetched JWKS verifies HS256.

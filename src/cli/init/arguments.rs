@@ -32,8 +32,8 @@ pub struct InitArguments {
     /// URL of the application, such as http://127.0.0.1:8000; requests keep their path
     #[arg(long, value_name = "URL")]
     pub(super) upstream: Option<String>,
-    /// Address of the listener [default: 0.0.0.0 and the port of the public URL or 8443; 0.0.0.0:443 with --tls acme,
-    /// 127.0.0.1:8080 with --tls none]
+    /// Address of the listener [default: the port of the public URL or 8443, on 0.0.0.0, or on 127.0.0.1 with --tls dev;
+    /// 0.0.0.0:443 with --tls acme, 127.0.0.1:8080 with --tls none]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<String>,
     /// Source of the server certificate

@@ -16,12 +16,14 @@ const CA: &str = "certs/ca.crt";
 /// The folder of the certificates that an ACME server issues.
 const ACME_STORAGE: &str = "acme";
 
-/// All addresses of the machine for TLS; loopback for plain HTTP, which only the proxy in front may reach.
+/// All addresses of the machine for TLS; loopback for plain HTTP, which only the proxy in front may reach, and for a
+/// certificate that is only for localhost.
 pub(super) fn listen(url: &EndpointUrl, tls: &TlsAnswer) -> String {
     let port = url.authority.parse::<http::uri::Authority>().ok().and_then(|authority| authority.port_u16());
     match tls {
         TlsAnswer::Plaintext => "127.0.0.1:8080".to_owned(),
-        TlsAnswer::Dev { .. } | TlsAnswer::Files { .. } => format!("0.0.0.0:{}", port.unwrap_or(8443)),
+        TlsAnswer::Dev { .. } => format!("127.0.0.1:{}", port.unwrap_or(8443)),
+        TlsAnswer::Files { .. } => format!("0.0.0.0:{}", port.unwrap_or(8443)),
         // The authority connects to port 443 alone (RFC 8737).
         TlsAnswer::Acme { .. } => "0.0.0.0:443".to_owned(),
     }

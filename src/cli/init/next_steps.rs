@@ -1,7 +1,7 @@
 //! The end of `hookgate init`: what to enter in the provider's console, and the next three commands.
 
 use super::arguments::InitArguments;
-use super::template::{Answers, DEV_ISSUER, PresetAnswers, SchemeAnswers, TlsAnswer};
+use super::template::{Answers, DEV_ISSUER, KeySetSource, PresetAnswers, SchemeAnswers, TlsAnswer};
 use crate::cli::presets::page;
 
 pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
@@ -16,8 +16,22 @@ pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
         _ => format!(" -c {}", arguments.config.display()),
     };
     format!(
-        "{console}\nNext:\n  hookgate check{config}\n  hookgate run{config}\n  {}\n",
-        request(answers, arguments, &config)
+        "{console}\nNext:\n  hookgate check{config}\n  hookgate run{config}\n  {}\n{}",
+        request(answers, arguments, &config),
+        own_key(answers, &config)
+    )
+}
+
+/// The command for a request that passes, where the operator has the key set of the issuer and so perhaps its private key.
+fn own_key(answers: &Answers, config: &str) -> String {
+    let SchemeAnswers::Jwt(jwt) = &answers.scheme else { return String::new() };
+    let (KeySetSource::File(file), true) = (&jwt.keys, jwt.issuer != DEV_ISSUER) else { return String::new() };
+    let url = match answers.tls {
+        TlsAnswer::Files { .. } | TlsAnswer::Acme { .. } => format!(" --url {}", answers.public_url.origin()),
+        TlsAnswer::Dev { .. } | TlsAnswer::Plaintext => String::new(),
+    };
+    format!(
+        "  hookgate sign{config} --key PRIVATE_KEY{url} --send      # 200: with the private key of a key in {file}\n"
     )
 }
 

@@ -166,7 +166,16 @@ fn listener(answers: &Answers) -> String {
             commented("    plaintext: true", "another proxy terminates TLS; list its address in `trusted_proxies`")
         }
     };
-    format!("\nlisteners:\n  - address: {address}\n{tls}")
+    let address = format!("  - address: {address}");
+    let address = match &answers.tls {
+        TlsAnswer::Dev { .. } if answers.listen.starts_with("127.0.0.1:") => {
+            commented(&address, "this machine only; 0.0.0.0 instead of 127.0.0.1: all addresses")
+        }
+        TlsAnswer::Dev { .. } | TlsAnswer::Files { .. } | TlsAnswer::Acme { .. } | TlsAnswer::Plaintext => {
+            address + "\n"
+        }
+    };
+    format!("\nlisteners:\n{address}{tls}")
 }
 
 fn issuer(jwt: &JwtAnswers) -> String {

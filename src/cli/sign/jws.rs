@@ -207,15 +207,19 @@ impl Keyring {
             return Ok(jsonwebtoken::crypto::sign(input, &EncodingKey::from_secret(secret), library)?);
         }
         let pem = self.private_key()?;
-        let Some(library) = algorithm.in_library() else { return sign_p521(&pem, input) };
-        let key = match algorithm.family() {
-            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(&pem),
-            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(&pem),
-            // HMAC cannot sign with it: the issuer has no shared secret.
-            AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => EncodingKey::from_rsa_pem(&pem),
-        };
-        Ok(jsonwebtoken::crypto::sign(input, &key?, library)?)
+        sign_with(&pem, algorithm, input).map_err(|problem| self.unusable(&pem, algorithm, &problem))
     }
+}
+
+fn sign_with(pem: &[u8], algorithm: Algorithm, input: &[u8]) -> anyhow::Result<String> {
+    let Some(library) = algorithm.in_library() else { return sign_p521(pem, input) };
+    let key = match algorithm.family() {
+        AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
+        AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
+        // HMAC cannot sign with it: the issuer has no shared secret.
+        AlgorithmFamily::Rsa | AlgorithmFamily::Hmac => EncodingKey::from_rsa_pem(pem),
+    };
+    Ok(jsonwebtoken::crypto::sign(input, &key?, library)?)
 }
 
 fn sign_p521(pem: &[u8], input: &[u8]) -> anyhow::Result<String> {

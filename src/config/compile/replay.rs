@@ -12,9 +12,10 @@ use crate::auth::signature::{Component, Presence, SignatureReplayId};
 use crate::config::compiled::Window;
 use crate::config::file::preset::RedeliveryYaml;
 use crate::config::file::store::{IdempotencyYaml, ReplayIdYaml, ReplayProtectionYaml, ReplayRuleYaml, StoreYaml};
-use crate::config::file::{AuthScheme, AuthWord, AuthYaml, RouteYaml};
+use crate::config::file::{AuthScheme, AuthYaml, RouteYaml};
 use crate::config::presets;
 use crate::config::reader::{Field, Location};
+use crate::config::values::parse_duration;
 use crate::route::duplicates::{DuplicateRules, IdempotencyRule, OnDuplicate, ReplayRule, Statuses, Widened};
 
 /// Maximum lifetime of an entry: longer ones would fill any store.
@@ -95,6 +96,7 @@ impl Compiler<'_> {
         match policy.identify(id.as_ref(), ttl.is_some()) {
             Ok(()) => {
                 self.warn_of_late_retries(policy, ttl, at);
+                self.warn_of_a_short_ttl(policy, file, rule);
                 self.warn_of_repeats(policy, rule.id.at);
                 if endless {
                     self.warn_of_lost_ids(at);
@@ -141,6 +143,30 @@ impl Compiler<'_> {
             let warning = "a retry that the sender signs again after the signature's maximum age is forwarded a second \
                            time, because its id is no longer kept; set a `ttl` as long as the sender retries";
             self.warn(at, warning);
+        }
+    }
+
+    /// Warns of an id that is deleted while the provider still retries. A hash over a signed time is that of one attempt.
+    fn warn_of_a_short_ttl(&mut self, policy: &Policy, file: &RouteYaml, rule: &ReplayRuleYaml) {
+        let stays = |leaf: &&Policy| {
+            let Policy::Signature(policy) = leaf else { return false };
+            policy.time.is_none() || matches!(policy.replay_id, Some(SignatureReplayId::Component(_)))
+        };
+        let (Some(kept), Some(auth)) = (rule.ttl.duration(), file.auth.value()) else { return };
+        if !policy.leaves().iter().any(stays) {
+            return;
+        }
+        let windows = schemes(auth).into_iter().filter_map(|scheme| {
+            let name = scheme.preset.text()?;
+            Some((name, presets::find(name)?.retry_window?))
+        });
+        let windows: Vec<(&str, String)> = windows.collect();
+        if let Some((name, window)) = windows.iter().find(|(_, window)| parse_duration(window) > Some(kept)) {
+            let warning = format!(
+                "is shorter than the {window} for which {name} retries: a later retry of an event that the upstream has \
+                 processed is forwarded once more; write a longer one"
+            );
+            self.warn(rule.ttl.at, &warning);
         }
     }
 
@@ -229,12 +255,12 @@ pub(super) fn uses_store(file: &RouteYaml) -> bool {
 /// Whether a scheme is the operator's own `jwt`. A preset is exempt: its author knows whether the provider sends a
 /// token twice.
 fn writes_jwt(auth: &AuthYaml) -> bool {
-    any_scheme(auth, &|scheme| scheme.jwt.is_written())
+    any_scheme(auth, |scheme| scheme.jwt.is_written())
 }
 
 /// Whether a scheme is a preset whose sender retries after every response that is not a success.
 fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
-    any_scheme(auth, &|scheme| {
+    any_scheme(auth, |scheme| {
         let preset = scheme.preset.text().and_then(presets::find);
         preset.is_some_and(|preset| preset.redelivery != Some(RedeliveryYaml::Never))
     })
@@ -242,18 +268,24 @@ fn of_a_sender_that_retries(auth: &AuthYaml) -> bool {
 
 /// Whether a scheme is a preset of which two events may have the same signed content.
 fn repeats(auth: &AuthYaml) -> bool {
-    any_scheme(auth, &|scheme| {
+    any_scheme(auth, |scheme| {
         scheme.preset.text().and_then(presets::find).is_some_and(|preset| preset.repeats.is_some())
     })
 }
 
-fn any_scheme(auth: &AuthYaml, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
-    fn below(scheme: &AuthScheme, holds: &dyn Fn(&AuthScheme) -> bool) -> bool {
-        let branches = scheme.all_of.iter().chain(&**scheme.any_of);
-        holds(scheme) || branches.into_iter().any(|branch| below(branch, holds))
+fn any_scheme(auth: &AuthYaml, holds: impl Fn(&AuthScheme) -> bool) -> bool {
+    schemes(auth).into_iter().any(holds)
+}
+
+/// All schemes of a route, also those inside `all_of` and `any_of`.
+fn schemes(auth: &AuthYaml) -> Vec<&AuthScheme> {
+    fn below<'s>(scheme: &'s AuthScheme, found: &mut Vec<&'s AuthScheme>) {
+        found.push(scheme);
+        scheme.all_of.iter().chain(&**scheme.any_of).for_each(|branch| below(branch, found));
     }
-    match auth {
-        AuthYaml::Word(AuthWord::Public) => false,
-        AuthYaml::Scheme(scheme) => below(scheme, holds),
+    let mut found = Vec::new();
+    if let AuthYaml::Scheme(scheme) = auth {
+        below(scheme, &mut found);
     }
+    found
 }

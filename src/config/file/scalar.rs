@@ -265,12 +265,12 @@ impl<const DEFAULT: u64, const MIN: u64, const WHOLE: bool> Text for Millis<DEFA
 
     fn parse(text: &str) -> Result<Self, String> {
         let unit = if WHOLE { "" } else { "ms, " };
-        let duration = parse_duration(text).filter(|_| !WHOLE || !text.ends_with("ms"));
-        let hint = || hints::write(hints::duration(text).filter(|hint| !WHOLE || !hint.ends_with("ms")));
+        let read = |text: &str| parse_duration(text).filter(|_| !WHOLE || !text.ends_with("ms"));
+        let is_short = |duration: &Duration| duration.as_millis() < MIN.into();
+        let hint = || hints::duration(text, |hint| read(hint).is_some_and(|duration| !is_short(&duration)));
         let problem = || format!("expected a duration: a whole number and {unit}s, m, h or d, such as 30s{}", hint());
-        let duration = duration.ok_or_else(problem)?;
-        let is_short = duration.as_millis() < MIN.into();
-        if is_short { Err("must be longer than zero".to_owned()) } else { Ok(Self(duration)) }
+        let duration = read(text).ok_or_else(problem)?;
+        if is_short(&duration) { Err("must be longer than zero".to_owned()) } else { Ok(Self(duration)) }
     }
 
     fn default_text() -> Option<String> {

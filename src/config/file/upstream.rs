@@ -123,7 +123,10 @@ impl Text for TotalTimeout {
             Some(_) => Err("must be longer than zero".to_owned()),
             None => {
                 let expected = "expected a duration: a whole number and ms, s, m, h or d, such as 30s; or none";
-                Err(format!("{expected}{}", hints::write(hints::duration(text))))
+                Err(format!(
+                    "{expected}{}",
+                    hints::duration(text, |hint| parse_duration(hint).is_some_and(|duration| !duration.is_zero()))
+                ))
             }
         }
     }

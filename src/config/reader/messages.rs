@@ -6,6 +6,7 @@
 use strsim::osa_distance;
 
 use crate::config::hints;
+use crate::config::values::parse_duration;
 use crate::config::yaml::{Node, NodeValue};
 
 /// The longest value that a message quotes.
@@ -43,7 +44,10 @@ fn remedy(expected: &str, value: &NodeValue) -> String {
             "; write { ttl: 4d }, or { id: { claim: jti } } for tokens".to_owned()
         }
         NodeValue::Number(number) if expected.starts_with("a duration") => {
-            hints::write(hints::duration(&number.to_string()))
+            // The key may need one longer than zero.
+            hints::duration(&number.to_string(), |hint| {
+                parse_duration(hint).is_some_and(|duration| !duration.is_zero())
+            })
         }
         NodeValue::Number(number) if expected.starts_with("a size") => hints::write(hints::size(&number.to_string())),
         NodeValue::Number(number) if expected.starts_with("a rate") => hints::write(hints::rate(&number.to_string())),

@@ -216,7 +216,7 @@ fn wrong_types_say_what_to_write() {
     let expected = [
         "capacity: expected a whole number of at least 1, got a list",
         "issuers.acme.issuer: expected a string, got a number; put it in quotes",
-        "issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; write 30s",
+        "issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; the unit is missing: write s, m, h or d behind 30",
         "issuers.acme.secret: expected {env: NAME} or {file: path}, never the value itself, got a string",
         "log.access: expected `true` or `false`, got a string; write true without quotes",
         "min_version: expected one of `1.2`, `1.3`, got a number; put it in quotes",
@@ -340,7 +340,7 @@ gateway.yaml:3:3: log.format: expected one of `json`, `text`, got `jsn`; did you
 gateway.yaml:4:3: log.acces: unknown field, did you mean `access`?
 gateway.yaml:5:9: state.type: expected one of `memory`, `embedded`, got `redis`
 gateway.yaml:8:5: issuers.acme.secret: expected {env: NAME} or {file: path}, never the value itself, got a string
-gateway.yaml:9:5: issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; write 30s
+gateway.yaml:9:5: issuers.acme.refresh: expected a duration such as 500ms, 30s, 5m or 24h, got a number; the unit is missing: write s, m, h or d behind 30
 gateway.yaml:11:5: routes[0].name: expected a string, got a list
 gateway.yaml:12:12: routes[0].auth.jtw: unknown field, did you mean `jwt`?
 gateway.yaml:13:5: routes[1].audience: expected a string or a list, got nothing; give a value or remove the line

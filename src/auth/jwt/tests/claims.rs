@@ -308,7 +308,10 @@ fn a_rejection_names_what_is_wrong() {
     let secret = "s3cret";
     for (changes, told) in [
         (json!({"jti": null}), "the token has no `jti`"),
-        (json!({"jti": secret, "role": secret}), "the claim /role does not satisfy `{ equals: \"a\" }`: it is a text"),
+        (
+            json!({"jti": secret, "role": secret}),
+            "the claim /role does not satisfy `{ equals: \"a\" }`: it has another value",
+        ),
         (json!({}), "the token has no claim /role, for which the rule is `{ equals: \"a\" }`"),
         (
             json!({"iss": "https://auth.example.com"}),

@@ -20,9 +20,9 @@ pub(super) fn find(trial: &Trial<'_>, reason: Reason, tried: &[String]) -> Vec<S
         let keys = signatures(&trial.route.rules).iter().all(|policy| policy.algorithm.is_asymmetric());
         let key = if keys { "public key" } else { "secret" };
         hints.push(format!(
-            "none of these makes it valid: {}. Not tried, and so not excluded: a {key} that is not in this file (of another \
-             environment or endpoint, from before a rotation, or with a character missing), and a body with other values. \
-             Compare the whole {key} with the one in the sender's console, and the string to sign above with the sender's",
+            "most likely the sender uses a {key} that is not in this file (of another environment or endpoint, from before a rotation, or with a \
+             character missing): none of these makes it valid: {}. Not tried, and so not excluded, is also a body with other \
+             values. Compare the whole {key} with the one in the sender's console, and the string to sign above with the sender's",
             tried.join(", ")
         ));
     }

@@ -225,7 +225,7 @@ pub(super) fn of_times(trial: &Trial<'_>, policy: &JwtPolicy, token: &Decoded) -
     for rule in ["exp", "nbf", "iat"] {
         let Some(value) = token.claims.get(rule).filter(|value| seconds(value).is_none()) else { continue };
         let expected = "a number of seconds since 1970".to_owned();
-        found.push(Mismatch { rule, expected, seen: shown(value), near: unit(value).map(str::to_owned) });
+        found.push(Mismatch { rule, expected, seen: shown(value), near: unit(rule, value, now) });
     }
     let mut out_of_range = |rule, expected: String, time: UnixTime, near: &str| {
         found.push(Mismatch { rule, expected, seen: distance(time, now), near: Some(near.to_owned()) });
@@ -261,17 +261,25 @@ pub(super) fn of_times(trial: &Trial<'_>, policy: &JwtPolicy, token: &Decoded) -
     found
 }
 
-fn unit(value: &Value) -> Option<&'static str> {
-    match value {
-        Value::Number(number) if number.as_f64().is_some_and(|time| time > 0.0 && time < MAX_MILLISECONDS) => {
-            Some("it is in milliseconds: divide it by 1000")
-        }
+/// The form of a time that is no number of seconds.
+fn unit(rule: &str, value: &Value, now: UnixTime) -> Option<String> {
+    let milliseconds = value.as_f64().filter(|time| *time > 0.0 && *time < MAX_MILLISECONDS);
+    if milliseconds.is_some() {
+        let time = value.as_u64().and_then(|milliseconds| UnixTime::from_seconds(milliseconds / 1000));
+        let time = time.filter(|time| rule == "exp" && *time <= now);
+        // Otherwise the corrected token would be rejected once more.
+        let expired =
+            time.map(|time| format!("; the token is then one that expired {} s ago", now.since(time).as_secs()));
+        return Some(format!("it is in milliseconds: divide it by 1000{}", expired.unwrap_or_default()));
+    }
+    let form = match value {
         Value::String(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
             Some("it is a text: write the number without quotes")
         }
         Value::String(_) => Some("it is a text: write it as the number of seconds since 1970"),
         Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+    };
+    form.map(str::to_owned)
 }
 
 /// The required claims, and the rules under `claims`.
@@ -292,10 +300,24 @@ pub(super) fn of_claims(policy: &JwtPolicy, token: &Decoded) -> Vec<Mismatch> {
             near: match seen {
                 Some(seen) if !seen.is_null() => near(rule, seen),
                 Some(_) | None => similar(token, rule.pointer.to_string().trim_start_matches('/')),
-            },
+            }
+            .or_else(|| missing_scope(rule)),
         }
     });
     required.chain(rules).collect()
+}
+
+/// The scope that the token lacks, which its sender must ask for.
+fn missing_scope(rule: &ClaimRule) -> Option<String> {
+    let wanted = match &rule.test {
+        ClaimTest::Equals(scope) | ClaimTest::Contains(scope) => shown(scope),
+        ClaimTest::OneOf(scopes) | ClaimTest::ContainsAny(scopes) => {
+            format!("one of {}", scopes.iter().map(shown).collect::<Vec<_>>().join(", "))
+        }
+        ClaimTest::Prefix(_) | ClaimTest::Matches(_) | ClaimTest::Exists(_) => return None,
+    };
+    let hint = || format!("the token lacks the scope {wanted}: the client must request it, and the issuer grant it");
+    rule.is_scope().then(hint)
 }
 
 /// A small difference between the claim and the rule.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::compiler::Compiler;
-use crate::auth::keys::{Algorithm, BearerToken, JwksAccess, KeySet, Keys, RemoteKeys, RemoteSource};
+use crate::auth::keys::{Algorithm, BearerToken, JwksAccess, KeySet, Keys, RemoteKeys, RemoteSource, Unusable};
 use crate::config::compiled::NamedServer;
 use crate::config::file::{JwksYaml, Parsed, Pin};
 use crate::config::reader::{Field, List, Location, Section};
@@ -88,7 +88,13 @@ impl Compiler<'_> {
         if set.is_empty() {
             let why: Vec<String> = skipped.iter().map(ToString::to_string).collect();
             let why = if why.is_empty() { "the set is empty".to_owned() } else { why.join("; ") };
-            self.problems.add(at, format!("contains no usable key: {why}"));
+            let allowed: Vec<&str> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+            let allowed = if skipped.iter().any(|key| matches!(key.why, Unusable::NotAllowed(_))) {
+                format!("; `algorithms` has {}: write that of the key", allowed.join(", "))
+            } else {
+                String::new()
+            };
+            self.problems.add(at, format!("contains no usable key: {why}{allowed}"));
         }
         Some(Keys::Fixed(Arc::new(set)))
     }
