@@ -116,7 +116,7 @@ impl Target {
         let address = address.with_context(|| format!("{host} has no address"))?;
         if is_private(address.ip()) && !allow_private {
             let why = "not an address of the public internet: add --allow-private-address if it is the host you mean";
-            return Err(InvalidCommandLine(anyhow!("{host} ({}) is {why}", address.ip())).into());
+            return Err(InvalidCommandLine(anyhow!("{} is {why}", named(&host, address.ip()))).into());
         }
         let ca = ca.map(|path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display())));
         let ca = ca.transpose().map_err(InvalidCommandLine)?;
@@ -296,6 +296,11 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let read = stream.read(&mut bytes).await.unwrap_or(0);
     bytes.truncate(read);
     bytes
+}
+
+/// The host, with its address if it is a name.
+fn named(host: &str, address: IpAddr) -> String {
+    if host == address.to_string() { host.to_owned() } else { format!("{host} ({address})") }
 }
 
 /// Whether the address is not one of the public internet (the IANA registries of special-purpose addresses).
