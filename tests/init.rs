@@ -271,6 +271,37 @@ fn an_issuer_of_one_s_own_is_tried_with_its_private_key() {
     assert!(steps.ends_with(step), "{steps}");
 }
 
+/// The algorithm is that of the key, in a key set and in PEM form.
+#[test]
+fn a_key_of_one_s_own_needs_no_algorithm() {
+    let folder = TempDir::new().unwrap();
+    let kinds = [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, "ES256"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, "ES384"),
+        (&rcgen::PKCS_ED25519, "EdDSA"),
+    ];
+    for (kind, algorithm) in kinds {
+        write(folder.path(), "issuer.pem", &rcgen::KeyPair::generate_for(kind).unwrap().public_key_pem());
+        let init = ["init", "--issuer", "https://auth.example.com/", "--jwks", "issuer.pem", "--audience", "a"];
+        let url = ["--public-url", "https://localhost:8443/in", "--upstream", "http://127.0.0.1:8000", "--tls", "dev"];
+        let config = format!("{algorithm}.yaml");
+        succeeded(folder.path(), &[&init[..], &url, &["--config", &config]].concat());
+        let written = std::fs::read_to_string(folder.path().join(&config)).unwrap();
+        let issuer = format!("    algorithms: [{algorithm}]\n    public_key: {{ file: issuer.pem }}\n");
+        assert!(written.contains(&issuer), "{written}");
+    }
+    write(
+        folder.path(),
+        "set.json",
+        r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k1","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#,
+    );
+    let init = ["init", "--issuer", "https://auth.example.com/", "--jwks", "set.json", "--audience", "a"];
+    let url = ["--public-url", "https://localhost:8443/in", "--upstream", "http://127.0.0.1:8000", "--tls", "dev"];
+    succeeded(folder.path(), &[&init[..], &url].concat());
+    let written = std::fs::read_to_string(folder.path().join("gateway.yaml")).unwrap();
+    assert!(written.contains("algorithms: [ES256]\n    jwks: { file: set.json }"), "{written}");
+}
+
 #[test]
 fn files_of_dev_certs_and_a_secret_that_exist_are_used() {
     let folder = TempDir::new().unwrap();

@@ -8,6 +8,10 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use x509_parser::pem::{Pem, parse_x509_pem};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::Zeroizing;
 
 use super::arguments::{IncompleteArguments, InitArguments, ReplaySwitch};
@@ -40,7 +44,9 @@ impl Answers {
     pub(super) fn files(&self) -> impl Iterator<Item = &String> {
         let of_scheme = match &self.scheme {
             SchemeAnswers::Preset(preset) => [preset.key.as_ref().map(|(file, _)| file), preset.token.as_ref()],
-            SchemeAnswers::Jwt(JwtAnswers { keys: KeySetSource::File(file), .. }) => [Some(file), None],
+            SchemeAnswers::Jwt(JwtAnswers {
+                keys: KeySetSource::File(file) | KeySetSource::PublicKey(file), ..
+            }) => [Some(file), None],
             SchemeAnswers::Jwt(_) => [None, None],
         };
         let of_tls = match &self.tls {
@@ -246,10 +252,48 @@ fn jwt(
     let audience = interview.ask(given, &question, |audience| Ok(audience.to_owned()))?;
     let keys = key_set(arguments, interview, issuer.as_deref(), new)?;
     let issuer = issuer.map(|issuer| if issuer == "dev" { DEV_ISSUER.to_owned() } else { issuer });
-    let algorithm = arguments.algorithm.clone();
+    let of_keys = keys.as_ref().and_then(|keys| algorithm(keys, &arguments.config));
+    let algorithm = arguments.algorithm.clone().or(of_keys).unwrap_or_else(|| "RS256".to_owned());
     let claims = claims(arguments, interview)?;
     let complete = issuer.zip(audience).zip(keys);
     Ok(complete.map(|((issuer, audience), keys)| JwtAnswers { issuer, algorithm, keys, audience, claims }))
+}
+
+/// The public key of a file in PEM form.
+fn public_key(config: &Path, file: &str) -> Option<Pem> {
+    let bytes = std::fs::read(config.with_file_name(file)).ok()?;
+    parse_x509_pem(&bytes).ok().map(|(_, pem)| pem).filter(|pem| pem.label == "PUBLIC KEY")
+}
+
+/// The algorithm of the first key in a file: its `alg`, or else the usual one of its type (RFC 7518 §3.1, RFC 8037 §3.1).
+fn algorithm(keys: &KeySetSource, config: &Path) -> Option<String> {
+    let algorithm = match keys {
+        KeySetSource::Discovery | KeySetSource::Url(_) => return None,
+        KeySetSource::File(file) => {
+            let set: Value = serde_json::from_slice(&std::fs::read(config.with_file_name(file)).ok()?).ok()?;
+            let text = |member: &str| set.pointer(&format!("/keys/0/{member}"))?.as_str();
+            match (text("alg"), text("kty"), text("crv")) {
+                (Some(alg), _, _) => alg,
+                (None, Some("EC"), Some("P-256")) => "ES256",
+                (None, Some("EC"), Some("P-384")) => "ES384",
+                (None, Some("OKP"), _) => "EdDSA",
+                (None, _, _) => return None,
+            }
+            .to_owned()
+        }
+        KeySetSource::PublicKey(file) => {
+            let pem = public_key(config, file)?;
+            let (_, key) = SubjectPublicKeyInfo::from_der(&pem.contents).ok()?;
+            match key.parsed() {
+                Ok(PublicKey::EC(point)) if point.key_size() == 256 => "ES256".to_owned(),
+                Ok(PublicKey::EC(point)) if point.key_size() == 384 => "ES384".to_owned(),
+                // Ed25519 (RFC 8410 §3).
+                Ok(_) | Err(_) if key.algorithm.algorithm.to_id_string() == "1.3.101.112" => "EdDSA".to_owned(),
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    };
+    Some(algorithm)
 }
 
 /// Claims that tokens must have: those of the arguments, or one that is asked for.
@@ -285,7 +329,10 @@ fn key_set(
     interview.ask(given, &question, |answer| match answer {
         "discovery" => Ok(KeySetSource::Discovery),
         url if url.contains("://") => checks::jwks_url(url).map(KeySetSource::Url),
-        file => named(file, &arguments.config).map(KeySetSource::File),
+        file => named(file, &arguments.config).map(|file| match public_key(&arguments.config, &file) {
+            Some(_) => KeySetSource::PublicKey(file),
+            None => KeySetSource::File(file),
+        }),
     })
 }
 

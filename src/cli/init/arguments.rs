@@ -14,7 +14,8 @@ pub struct InitArguments {
     /// Issuer of JSON Web Tokens: its `iss`, or `dev` for a development issuer whose key is generated
     #[arg(long, value_name = "ISS")]
     pub(super) issuer: Option<String>,
-    /// Key set of the issuer, a URL or a file [default: found by the issuer's discovery document]
+    /// Key set of the issuer, a URL or a file, or its public key, a file in PEM form [default: found by the issuer's
+    /// discovery document]
     #[arg(long, value_name = "URL_OR_FILE", requires = "issuer")]
     pub(super) jwks: Option<String>,
     /// Claim that tokens must have; VALUE may be JSON; may be repeated
@@ -23,9 +24,9 @@ pub struct InitArguments {
     /// Audience of the tokens, their `aud` [default: the public URL]
     #[arg(long, value_name = "AUD")]
     pub(super) audience: Option<String>,
-    /// Algorithm of the tokens
-    #[arg(long, default_value = "RS256")]
-    pub(super) algorithm: String,
+    /// Algorithm of the tokens [default: that of the first key in a file, or RS256]
+    #[arg(long)]
+    pub(super) algorithm: Option<String>,
     /// URL that the sender calls, such as https://hooks.example.com/stripe
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<String>,

@@ -25,7 +25,9 @@ pub(super) fn text(answers: &Answers, arguments: &InitArguments) -> String {
 /// The command for a request that passes, where the operator has the key set of the issuer and so perhaps its private key.
 fn own_key(answers: &Answers, config: &str) -> String {
     let SchemeAnswers::Jwt(jwt) = &answers.scheme else { return String::new() };
-    let (KeySetSource::File(file), true) = (&jwt.keys, jwt.issuer != DEV_ISSUER) else { return String::new() };
+    let (KeySetSource::File(file) | KeySetSource::PublicKey(file), true) = (&jwt.keys, jwt.issuer != DEV_ISSUER) else {
+        return String::new();
+    };
     let url = match answers.tls {
         TlsAnswer::Files { .. } | TlsAnswer::Acme { .. } => format!(" --url {}", answers.public_url.origin()),
         TlsAnswer::Dev { .. } | TlsAnswer::Plaintext => String::new(),

@@ -91,6 +91,8 @@ pub(in crate::cli) enum KeySetSource {
     Discovery,
     Url(String),
     File(String),
+    /// A file with one public key in PEM form.
+    PublicKey(String),
 }
 
 /// Where the certificate comes from. A further source is a further variant, with its lines in [`listener`].
@@ -180,12 +182,13 @@ fn listener(answers: &Answers) -> String {
 
 fn issuer(jwt: &JwtAnswers) -> String {
     let keys = match &jwt.keys {
-        KeySetSource::Discovery => "{ discovery: true }".to_owned(),
-        KeySetSource::Url(url) => format!("{{ url: {} }}", scalar(url)),
-        KeySetSource::File(file) => format!("{{ file: {} }}", scalar(file)),
+        KeySetSource::Discovery => "jwks: { discovery: true }".to_owned(),
+        KeySetSource::Url(url) => format!("jwks: {{ url: {} }}", scalar(url)),
+        KeySetSource::File(file) => format!("jwks: {{ file: {} }}", scalar(file)),
+        KeySetSource::PublicKey(file) => format!("public_key: {{ file: {} }}", scalar(file)),
     };
     let issuer = commented(&format!("    issuer: {}", scalar(&jwt.issuer)), "exactly the `iss` of the tokens");
-    format!("\nissuers:\n  main:\n{issuer}    algorithms: [{}]\n    jwks: {keys}\n", scalar(&jwt.algorithm))
+    format!("\nissuers:\n  main:\n{issuer}    algorithms: [{}]\n    {keys}\n", scalar(&jwt.algorithm))
 }
 
 fn route(answers: &Answers) -> String {
