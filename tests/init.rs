@@ -281,7 +281,7 @@ fn a_key_of_one_s_own_needs_no_algorithm() {
         (&rcgen::PKCS_ED25519, "EdDSA"),
     ];
     for (kind, algorithm) in kinds {
-        write(folder.path(), "issuer.pem", &rcgen::KeyPair::generate_for(kind).unwrap().public_key_pem());
+        write(folder.path(), "issuer.pem", rcgen::KeyPair::generate_for(kind).unwrap().public_key_pem());
         let init = ["init", "--issuer", "https://auth.example.com/", "--jwks", "issuer.pem", "--audience", "a"];
         let url = ["--public-url", "https://localhost:8443/in", "--upstream", "http://127.0.0.1:8000", "--tls", "dev"];
         let config = format!("{algorithm}.yaml");
