@@ -9,7 +9,7 @@ pub(super) mod keys;
 pub(super) mod message;
 mod summary;
 mod token;
-mod trial;
+pub(super) mod trial;
 
 use std::ffi::OsStr;
 use std::net::IpAddr;

@@ -96,8 +96,24 @@ pub(super) fn described(answer: &Answer, hidden: &[String]) -> String {
     for secret in hidden {
         body = body.replace(secret.as_str(), "[masked]");
     }
-    let body: String = printable(&body).chars().take(SHOWN).collect();
+    let body: String = printable(&without_long_words(&body)).chars().take(SHOWN).collect();
     format!("{} {body}", answer.status).trim_end().to_owned()
+}
+
+/// Characters of base64 or hex in a row, with a digit, that may be a signature.
+const LONG_WORD: usize = 32;
+
+/// The text with `[masked]` for each text that may be a signature: an endpoint may show the right one for any request.
+fn without_long_words(text: &str) -> String {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-');
+    let mut shown = String::new();
+    for piece in text.split_inclusive(|c| !is_letter(c)) {
+        let word = piece.trim_end_matches(|c| !is_letter(c));
+        let is_secret = word.len() >= LONG_WORD && word.chars().any(|c| c.is_ascii_digit());
+        shown.push_str(if is_secret { "[masked]" } else { word });
+        shown.push_str(piece.get(word.len()..).unwrap_or_default());
+    }
+    shown
 }
 
 /// The text without control characters, with which a response could write to a terminal, and without characters that change
@@ -108,4 +124,22 @@ fn printable(text: &str) -> String {
             || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_may_be_a_signature_is_not_shown() {
+        let hex = "0123456789abcdef".repeat(4);
+        let base64 = "MDEyMzQ1Njc4OWFi/Y2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let text = format!(r#"{{"expected":"sha256={hex}","also":"{base64}","é":"kept","id":"evt_1"}}"#);
+        let shown = r#"{"expected":"sha256=[masked]","also":"[masked]=","é":"kept","id":"evt_1"}"#;
+        assert_eq!(without_long_words(&text), shown);
+        assert_eq!(
+            without_long_words("/app/node_modules/express/lib/router.js"),
+            "/app/node_modules/express/lib/router.js"
+        );
+    }
 }

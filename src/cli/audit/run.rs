@@ -337,15 +337,16 @@ impl<'t> Run<'t> {
         for (rule, found) in passive::findings(&answers, tells_apart) {
             self.results.held(rule);
             for answered in found {
-                self.results.weak(rule, self.evidence_of(&answered.probe, &answered.draft, &answered.answer));
+                let ProbeResponse { probe, draft, answer, secrets, .. } = answered;
+                self.results.weak(rule, self.evidence_of(probe, draft, answer, secrets));
             }
         }
         Ok(())
     }
 
-    fn evidence_of(&self, probe: &str, draft: &Draft, answer: &Answer) -> Evidence {
-        let secrets = self.answers.iter().flat_map(|answered| answered.secrets.clone());
-        let hidden: Vec<String> = secrets.chain(self.known.secrets.clone()).chain(credential::hidden(draft)).collect();
+    /// A request and its response, without credentials and without `secrets`, such as the right signature.
+    fn evidence_of(&self, probe: &str, draft: &Draft, answer: &Answer, secrets: &[String]) -> Evidence {
+        let hidden = [secrets, &self.known.secrets, &credential::hidden(draft)].concat();
         Evidence { probe: probe.to_owned(), request: masked(draft), response: described(answer, &hidden) }
     }
 

@@ -15,10 +15,10 @@ use super::super::sign::{Draft, Keyring, fill, kid_beside, random_id};
 use super::arguments::AuditArguments;
 use super::credential::is_event_id;
 use super::target::Target;
-use crate::auth::Policy;
 use crate::auth::locator::Locator;
 use crate::auth::secret::SecretKey;
 use crate::auth::signature::{Component, SignaturePolicy};
+use crate::auth::{Policy, Rules};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Handles, Sources, compile};
 use crate::route::Route;
@@ -56,10 +56,10 @@ impl RequestSigner {
         self.sign(&self.route, self.draft(), seconds)
     }
 
-    /// A request that is signed by a changed policy.
-    pub(super) fn by(&self, change: impl FnOnce(&mut Policy)) -> anyhow::Result<Draft> {
+    /// A request that is signed by changed rules.
+    pub(super) fn by(&self, change: impl FnOnce(&mut Rules)) -> anyhow::Result<Draft> {
         let mut route = (*self.route).clone();
-        change(&mut route.rules.policy);
+        change(&mut route.rules);
         self.sign(&Arc::new(route), self.draft(), 0)
     }
 
@@ -89,7 +89,8 @@ impl RequestSigner {
 
     /// The first signature scheme of the route.
     pub(super) fn signature(&self) -> Option<&SignaturePolicy> {
-        find(&self.route.rules.policy)
+        let mut leaves = self.route.rules.policy.leaves().into_iter();
+        leaves.find_map(|leaf| if let Policy::Signature(policy) = leaf { Some(&**policy) } else { None })
     }
 
     /// GitHub's receivers ask for the name and the id of the delivery.
@@ -164,19 +165,6 @@ fn add_id(draft: &mut Draft) {
 /// The body of an event with an id of its own.
 pub(super) fn event_body() -> Vec<u8> {
     format!(r#"{{"id":"evt_{}","type":"test.event"}}"#, random_id()).into_bytes()
-}
-
-fn find(policy: &Policy) -> Option<&SignaturePolicy> {
-    match policy {
-        Policy::Signature(signature) => Some(signature),
-        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find),
-        Policy::Jwt(_)
-        | Policy::Detached(_)
-        | Policy::MessageSignature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::Public => None,
-    }
 }
 
 /// The route whose rules the sender follows.

@@ -31,7 +31,7 @@ pub(super) fn passes(trial: &Trial<'_>, change: impl FnOnce(&mut Route, &mut Cap
 }
 
 /// Changes each signature scheme of the rules.
-pub(super) fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
+pub(in crate::cli) fn each_signature(rules: &mut Rules, mut change: impl FnMut(&mut SignaturePolicy)) {
     fn walk(policy: &mut Policy, change: &mut impl FnMut(&mut SignaturePolicy)) {
         match policy {
             Policy::Signature(policy) => change(policy),

@@ -10,6 +10,7 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -38,6 +39,10 @@ def invalid(validators, sarif, report, html):
     of_sarif, of_json = validators
     errors = [f"SARIF: {error.json_path}: {error.message}" for error in of_sarif.iter_errors(sarif)]
     errors += [f"JSON: {error.json_path}: {error.message}" for error in of_json.iter_errors(report)]
+    for text in [json.dumps(sarif), json.dumps(report), html]:
+        errors += [f"a report shows {name}" for name, secret in ENVIRONMENT.items() if "SECRET" in name and secret in text]
+    shown = [evidence["response"] for finding in report["findings"] for evidence in finding["evidence"]]
+    errors += [f"a report shows a signature: {response}" for response in shown if re.search("[0-9a-f]{64}", response)]
     return "; ".join(errors + ["HTML: a script"] * ("<script" in html.lower()))
 
 

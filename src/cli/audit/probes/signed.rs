@@ -3,13 +3,13 @@
 use http::Method;
 use zeroize::Zeroizing;
 
+use super::super::super::explain::trial::each_signature;
 use super::super::super::sign::{Draft, random_id};
 use super::super::credential::{is_context, is_event_id, parts, without_query_credentials};
 use super::super::knowledge::{Knowledge, Source, now};
 use super::super::probe::{Act, Probe};
 use super::super::signer::RequestSigner;
 use super::change::{changed_at, longest_part, scrambled, truncated, with, without};
-use crate::auth::Policy;
 use crate::auth::locator::Locator;
 use crate::auth::secret::{Hash, Secret, SecretKey, SignatureAlgorithm};
 use crate::auth::signature::{Parse, SignaturePolicy};
@@ -112,8 +112,8 @@ pub(super) fn of_key(signer: &RequestSigner) -> anyhow::Result<Vec<Probe>> {
             ("signature-empty-key", "signed with the empty secret", Vec::new()),
         ] {
             let secret = Secret::new(0, SecretKey::Shared(Zeroizing::new(key)));
-            let draft =
-                signer.by(|policy| each(policy, &|signature| signature.secrets = vec![secret.clone()].into()))?;
+            let draft = signer
+                .by(|rules| each_signature(rules, |signature| signature.secrets = vec![secret.clone()].into()))?;
             probes.push(Probe::reject(rule, name, draft));
         }
         if let Some((name, draft)) = downgraded(signer, policy)? {
@@ -189,31 +189,15 @@ fn ids(known: &Knowledge, good: &Draft) -> Vec<String> {
     names.filter(|name| is_event_id(name) && is_context(name) && !covered(name)).collect()
 }
 
-/// Changes each signature scheme of a policy.
-fn each(policy: &mut Policy, change: &dyn Fn(&mut SignaturePolicy)) {
-    match policy {
-        Policy::Signature(signature) => change(signature),
-        Policy::AllOf(policies) | Policy::AnyOf(policies) => {
-            policies.iter_mut().for_each(|policy| each(policy, change))
-        }
-        Policy::Jwt(_)
-        | Policy::Detached(_)
-        | Policy::MessageSignature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::Public => {}
-    }
-}
-
 /// A request that is signed by an older scheme of the same provider.
 fn downgraded(signer: &RequestSigner, policy: &SignaturePolicy) -> anyhow::Result<Option<(String, Draft)>> {
     match &policy.parse {
         Parse::Pairs { key, .. } if key == "v1" => {
-            let draft = signer.by(|policy| each(policy, &|signature| as_v0(&mut signature.parse)))?;
+            let draft = signer.by(|rules| each_signature(rules, |signature| as_v0(&mut signature.parse)))?;
             Ok(Some(("the signature as v0".to_owned(), draft)))
         }
         Parse::Prefix(prefix) if prefix == "sha256=" => {
-            let draft = signer.by(|policy| each(policy, &as_sha1))?;
+            let draft = signer.by(|rules| each_signature(rules, as_sha1))?;
             Ok(Some(("signed with HMAC-SHA-1".to_owned(), draft)))
         }
         Parse::Pairs { .. }

@@ -211,17 +211,9 @@ impl<'s> Forge<'s> {
     }
 }
 
+/// The first scheme with a token.
 fn find(policy: &Policy) -> Option<&JwtPolicy> {
-    match policy {
-        Policy::Jwt(jwt) => Some(jwt),
-        Policy::AllOf(policies) | Policy::AnyOf(policies) => policies.iter().find_map(find),
-        Policy::Detached(_)
-        | Policy::Signature(_)
-        | Policy::MessageSignature(_)
-        | Policy::ClientCertificate(_)
-        | Policy::Token(_)
-        | Policy::Public => None,
-    }
+    policy.leaves().into_iter().find_map(|leaf| if let Policy::Jwt(policy) = leaf { Some(&**policy) } else { None })
 }
 
 fn hmac(header: &Map<String, Value>, claims: &Value, secret: &[u8]) -> anyhow::Result<String> {

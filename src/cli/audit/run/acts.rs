@@ -30,7 +30,7 @@ impl Run<'_> {
             return Ok(Outcome::Undecided(LIMITED.to_owned()));
         }
         let is_accepted = self.is_accepted(&answer);
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        let evidence = self.evidence_of(&probe.name, draft, &answer, &probe.secrets);
         self.record(probe, draft, answer);
         Ok(if is_accepted { Outcome::Weak(evidence) } else { Outcome::Held })
     }
@@ -47,7 +47,7 @@ impl Run<'_> {
     pub(super) async fn malformed(&mut self, probe: &Probe, draft: &Draft) -> anyhow::Result<Outcome> {
         let answer = self.send(draft).await?;
         let is_error = passive::is_unexpected(answer.status);
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        let evidence = self.evidence_of(&probe.name, draft, &answer, &probe.secrets);
         self.record(probe, draft, answer);
         Ok(if is_error { Outcome::Weak(evidence) } else { Outcome::Held })
     }
@@ -82,7 +82,7 @@ impl Run<'_> {
         }
         // An application may acknowledge a duplicate with 200. Then its response differs from that to the event.
         let is_processed = after.status.is_success() && passive::normalized(&before) == passive::normalized(&after);
-        let evidence = self.evidence_of(&probe.name, again, &after);
+        let evidence = self.evidence_of(&probe.name, again, &after, &probe.secrets);
         if is_processed && matches!(self.known.source, Source::Signer(_)) && self.known.has_one_body() {
             let why = "the copy got the response of the first request; an event that was delivered before gets it too, and the \
                        body of --body has no id that could be renewed";
@@ -107,7 +107,7 @@ impl Run<'_> {
         if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() {
             return Ok(Outcome::Undecided(format!("the second request got {}", answer.status)));
         }
-        let evidence = self.evidence_of(&probe.name, draft, &answer);
+        let evidence = self.evidence_of(&probe.name, draft, &answer, &probe.secrets);
         Ok(if self.is_accepted(&answer) { Outcome::Held } else { Outcome::Weak(evidence) })
     }
 
@@ -161,6 +161,6 @@ impl Run<'_> {
             last = Some(answer);
         }
         let Some(answer) = last else { return Ok(Outcome::Held) };
-        Ok(Outcome::Weak(self.evidence_of(&probe.name, draft, &answer)))
+        Ok(Outcome::Weak(self.evidence_of(&probe.name, draft, &answer, &probe.secrets)))
     }
 }
